@@ -1,0 +1,1 @@
+"""Datasets: a table of samples and how to read one."""

@@ -1,0 +1,23 @@
+"""The one exception a reader meets: a sentence that names what is wrong and how to mend it."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class RadlibError(Exception):
+    """Bad input or a bad day, told in one sentence.
+
+    In a notebook only the sentence is shown; the traceback of our own code would not help the reader.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        # IPython asks an exception for this method before it formats a traceback itself.
+        return [f"{type(self).__name__}: {self}"]
+
+
+def unknown_name(kind: str, name: str, choices: Iterable[str]) -> RadlibError:
+    """Error for a `kind` (``"backbone"``, ``"dataset"`` …) called `name` that is not one of `choices`."""
+    known = sorted(choices)
+    near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
+    hint = f"did you mean '{near[0]}'?" if near else "none is near it."
+    return RadlibError(f"There is no {kind} called '{name}'; {hint} The choices are {', '.join(known)}.")

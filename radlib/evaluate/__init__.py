@@ -1,0 +1,1 @@
+"""Protocols: what a frozen backbone's features are worth."""
