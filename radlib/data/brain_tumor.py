@@ -1,0 +1,156 @@
+"""Brain Tumor (Cheng 2015, figshare 1512427): the release's ``1.mat`` … ``3064.mat``, MATLAB v7.3.
+
+Each file is HDF5 with a group ``cjdata``: ``label`` (1 meningioma, 2 glioma, 3 pituitary), ``PID`` (the patient's id
+as character codes), ``image`` (int16, T1 contrast-enhanced, 512x512), ``tumorBorder`` and ``tumorMask``.
+"""
+
+import json
+import re
+from pathlib import Path
+
+import h5py
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from radlib.data import splits
+from radlib.data.dataset import Dataset, Origin
+from radlib.errors import RadlibError
+
+CLASSES = ("meningioma", "glioma", "pituitary tumour")
+PAPER_PATIENTS, PAPER_TEST, PAPER_VALIDATION = 233, 70, 50  # authors' repository, patients
+PAPER_IMAGES = {"train": 1344, "validation": 718, "test": 1002}  # authors' repository, slices
+PROBLEMS_SHOWN = 3
+
+
+def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
+    """The slices below `root` (the release's four archives may stay in folders of their own).
+
+    Patients are split as the paper's were, systematically over their order of first appearance: of 233 patients 70
+    test and 50 of the rest validation; a smaller copy keeps these shares. ``protocol="authors"`` feeds the picture
+    transposed, as HDF5 readers see what MATLAB stored by columns and as the authors' loader leaves it.
+
+    Raises:
+        RadlibError: no slice, a file that is no whole v7.3 ``.mat`` file, a missing field, a label other than 1, 2, 3,
+            a patient with two labels, too few patients. All bad files are counted in the one sentence.
+    """
+    files = _numbered_files(root)
+    rows, problems = [], []
+    for number in tqdm(sorted(files), desc="reading labels", unit="file", disable=not progress or len(files) < 500):
+        try:
+            label, patient = _label_and_patient(files[number])
+        except RadlibError as error:
+            problems.append(str(error))
+            continue
+        rows.append({"image": files[number].relative_to(root).as_posix(), "patient": patient, "label": label})
+    if problems:
+        more = f" ({len(problems)} of {len(files)} files are bad)" if len(problems) > 1 else ""
+        raise RadlibError(" ".join(problems[:PROBLEMS_SHOWN]) + more)
+    samples = pd.DataFrame(rows)
+    mixed = samples.groupby("patient")["label"].nunique()
+    if (mixed > 1).any():
+        raise RadlibError(f"{root}: patient '{mixed.idxmax()}' has slices with two labels; one of them is wrong.")
+    n = samples["patient"].nunique()
+    n_test = round(n * PAPER_TEST / PAPER_PATIENTS)
+    n_validation = round(n * PAPER_VALIDATION / PAPER_PATIENTS)
+    if n_test < 1 or n_validation < 1:
+        raise RadlibError(f"{root} holds {n} patients; at least 3 are needed to make train, validation and test.")
+    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation)
+    splits.check(samples, str(root))
+    labels = samples.pop("label").to_numpy(dtype=np.int64) - 1
+    transposed = protocol == "authors"
+    origin, note = _origin(root, samples)
+    return Dataset(
+        name="brain_tumor",
+        title="Brain Tumor",
+        task="multi-class",
+        classes=CLASSES,
+        samples=samples,
+        labels=labels,
+        origin=origin,
+        note=note,
+        root=root,
+        read_image=read_transposed if transposed else read_upright,
+        preparation="5th-95th percentile clip" + (" | transposed" if transposed else ""),
+    )
+
+
+def clip_percentiles(image: np.ndarray) -> np.ndarray:
+    """Image in its own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
+    low, high = np.percentile(image, (5, 95))
+    return np.where(image <= low, 0, np.minimum(image, high)).astype(np.float32)
+
+
+def read_upright(path: Path) -> np.ndarray:
+    """One slice `(1, H, W)` float32 as a radiologist holds it: MATLAB's columns put back."""
+    return clip_percentiles(_stored_image(path).T)[None]
+
+
+def read_transposed(path: Path) -> np.ndarray:
+    """One slice `(1, W, H)` float32 as the HDF5 file stores it, which is what the authors' loader fed."""
+    return clip_percentiles(_stored_image(path))[None]
+
+
+def read_mask(path: Path) -> np.ndarray:
+    """Tumour mask `(H, W)` bool of one slice, upright."""
+    with h5py.File(path, "r") as file:
+        return np.asarray(file["cjdata/tumorMask"]).T > 0
+
+
+def _stored_image(path: Path) -> np.ndarray:
+    with h5py.File(path, "r") as file:
+        return np.asarray(file["cjdata/image"])
+
+
+def _numbered_files(root: Path) -> dict[int, Path]:
+    """Slice number -> file; the fold index ``cvind.mat`` of the release is known and not a slice."""
+    if not root.is_dir():
+        raise RadlibError(f"The folder {root} does not exist; give the one that holds 1.mat, 2.mat, … .")
+    files: dict[int, Path] = {}
+    for path in sorted(root.rglob("*.mat")):
+        if path.name == "cvind.mat":
+            continue
+        if not re.fullmatch(r"[1-9]\d*", path.stem):
+            raise RadlibError(f"{path} is not named like a slice (1.mat, 2.mat, …); rename it or move it away.")
+        if int(path.stem) in files:
+            raise RadlibError(f"{path} and {files[int(path.stem)]} are the same slice number; keep one of them.")
+        files[int(path.stem)] = path
+    if not files:
+        raise RadlibError(f"{root} holds no slice; unpack the release's archives there (1.mat, 2.mat, …).")
+    return files
+
+
+def _label_and_patient(path: Path) -> tuple[int, str]:
+    try:
+        with h5py.File(path, "r") as file:
+            if "cjdata" not in file:
+                raise RadlibError(f"{path} has no group 'cjdata'; it is not a slice of the release.")
+            record = file["cjdata"]
+            absent = [name for name in ("label", "PID", "image") if name not in record]
+            if absent:
+                raise RadlibError(f"{path} has no field 'cjdata/{absent[0]}'; take the file from the release again.")
+            label = float(np.asarray(record["label"]).reshape(-1)[0])
+            patient = "".join(chr(code) for code in np.asarray(record["PID"]).reshape(-1)).strip()
+            shape = record["image"].shape
+    except OSError as error:
+        first = path.read_bytes()[:19]
+        why = "is a MATLAB v5 file" if first == b"MATLAB 5.0 MAT-file" else "is cut short or no MATLAB v7.3 file"
+        raise RadlibError(f"{path} {why}; take the file from the release again.") from error
+    if label not in (1, 2, 3):
+        raise RadlibError(f"{path}: cjdata/label is {label:g}; it must be 1 meningioma, 2 glioma or 3 pituitary.")
+    if not patient:
+        raise RadlibError(f"{path}: cjdata/PID is empty; without a patient id no honest split can be made.")
+    if len(shape) != 2 or 0 in shape:
+        raise RadlibError(f"{path}: cjdata/image has shape {shape}; one slice (W, H) is expected.")
+    return int(label), patient
+
+
+def _origin(root: Path, samples: pd.DataFrame) -> tuple[Origin, str]:
+    """What this copy is: stand-ins carry a marker; the paper's data is known by its patients and split counts."""
+    marker = root / "STANDIN.json"
+    if marker.is_file():
+        return "stand-in", str(json.loads(marker.read_text(encoding="utf-8")).get("note", ""))
+    patients = samples["patient"].nunique()
+    if samples["split"].value_counts().to_dict() == PAPER_IMAGES and patients == PAPER_PATIENTS:
+        return "paper", ""
+    return "own", f"{len(samples):,} slices of {patients} patients; the paper used 3,064 of {PAPER_PATIENTS}."

@@ -1,0 +1,154 @@
+"""Bring your own images: a folder with a ``manifest.csv`` is a dataset like any other.
+
+Columns: ``image`` (path below the folder), ``patient``, optionally ``split`` (train, validation, test), and either one
+column ``label`` (any text; one class an image) or several columns of 0 and 1 (one a finding).
+"""
+
+from pathlib import Path, PurePosixPath
+from typing import cast
+
+import numpy as np
+import pandas as pd
+from PIL import Image, UnidentifiedImageError
+
+from radlib.data import splits
+from radlib.data.dataset import Dataset, Task
+from radlib.errors import RadlibError
+
+MANIFEST = "manifest.csv"
+TEST_SHARE, VALIDATION_SHARE = 0.3, 0.2  # of patients when no split is given; the paper's Brain Tumor has 0.30 and 0.21
+KNOWN = {"image", "patient", "split", "label"}
+GRAY_MODES = {"1", "L", "I", "I;16", "I;16L", "I;16B", "F", "LA", "La"}
+
+
+def open_folder(root: Path) -> Dataset:
+    """The images that ``root/manifest.csv`` lists, in its order.
+
+    Without a split column, 30 % of the patients (in order of first appearance) go to test and 20 % to validation by
+    systematic sampling; a split of train and test alone gives up 20 % of its train patients to validation.
+
+    Raises:
+        RadlibError: no manifest, a missing column, an empty cell, a finding that is not 0 or 1, an image that is
+            missing, unreadable or outside the folder, a patient in two splits, fewer than two classes.
+    """
+    path = root / MANIFEST
+    table = _read_table(path)
+    _check_images(root, path, table["image"])
+    if "split" not in table:
+        n = table["patient"].nunique()
+        table["split"] = splits.by_patient(
+            table["patient"], max(1, round(n * TEST_SHARE)), max(1, round(n * VALIDATION_SHARE))
+        )
+    note = f"{len(table):,} images of {table['patient'].nunique():,} patients, listed in {MANIFEST}."
+    if "validation" not in set(table["split"]):
+        table["split"] = splits.with_validation(table, VALIDATION_SHARE)
+        note += " Its split had no validation set: 20 % of the train patients were drawn for it."
+    splits.check(table, str(path))
+    task, classes, labels = _labels(path, table)
+    findings = list(classes) if task == "multi-label" else ["label"]
+    return Dataset(
+        name="manifest",
+        title=root.resolve().name,
+        task=task,
+        classes=classes,
+        samples=table.drop(columns=findings),
+        labels=labels,
+        origin="own",
+        note=note,
+        root=root,
+        read_image=read_picture,
+        preparation="as stored",
+    )
+
+
+def read_picture(path: Path) -> np.ndarray:
+    """A picture Pillow can open -> `(C, H, W)` float32 in its stored units; C 1 when gray (8 to 32 bit), else 3 (RGB).
+
+    Palettes are looked up; transparency is dropped, since a radiograph's alpha carries no tissue.
+    """
+    try:
+        with Image.open(path) as picture:
+            if picture.mode in GRAY_MODES:
+                gray = picture.convert("L") if picture.mode in ("1", "LA", "La") else picture
+                return np.asarray(gray, dtype=np.float32)[None]
+            return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1)
+    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+        raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
+
+
+def _read_table(path: Path) -> pd.DataFrame:
+    if not path.parent.is_dir():
+        raise RadlibError(f"The folder {path.parent} does not exist; give the one that holds {MANIFEST}.")
+    if not path.is_file():
+        raise RadlibError(f"{path.parent} has no {MANIFEST}; write one with the columns image, patient and label.")
+    try:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+    except (ValueError, UnicodeDecodeError) as error:
+        raise RadlibError(f"{path} is no CSV file in UTF-8 ({error}); save it again as one.") from error
+    table.columns = table.columns.str.strip()
+    table = table.apply(lambda column: column.str.strip())
+    for name in ("image", "patient"):
+        if name not in table:
+            found = ", ".join(map(str, table.columns))
+            raise RadlibError(f"{path} has no column '{name}' (it has: {found}); add it, and separate by commas.")
+    if table.empty:
+        raise RadlibError(f"{path} lists no image; add one row an image.")
+    for name in KNOWN.intersection(table.columns):
+        empty = np.flatnonzero(table[name] == "")
+        if len(empty):
+            raise RadlibError(
+                f"{path}: column '{name}' is empty in line {empty[0] + 2}"
+                + (f" and {len(empty) - 1} more" if len(empty) > 1 else "")
+                + "; fill it or delete the row."
+            )
+    return table
+
+
+def _check_images(root: Path, path: Path, images: pd.Series) -> None:
+    inside = root.resolve()
+    for line, name in enumerate(images, start=2):
+        target = root / PurePosixPath(name)
+        if PurePosixPath(name).is_absolute() or not target.resolve().is_relative_to(inside):
+            raise RadlibError(f"{path}, line {line}: '{name}' leaves the folder; give a path below {root}.")
+    if images.duplicated().any():
+        raise RadlibError(f"{path}: the image '{images[images.duplicated()].iloc[0]}' is listed twice; keep one row.")
+    missing = [name for name in images if not (root / name).is_file()]
+    if missing:
+        raise RadlibError(
+            f"{path} lists {len(missing)} of {len(images)} images that do not exist, first '{missing[0]}'; "
+            "correct the paths or delete the rows."
+        )
+    broken = []
+    for name in images:
+        try:
+            with Image.open(root / name):  # the header only: pixels are decoded once, when features are made
+                pass
+        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
+            broken.append(name)
+    if broken:
+        raise RadlibError(
+            f"{path} lists {len(broken)} of {len(images)} files that are not pictures, first '{broken[0]}'; "
+            "export them again as PNG, JPEG or TIFF."
+        )
+
+
+def _labels(path: Path, table: pd.DataFrame) -> tuple[Task, tuple[str, ...], np.ndarray]:
+    """Task, class names and labels `(N,)` or `(N, K)`."""
+    if "label" in table:
+        classes = tuple(sorted(table["label"].unique()))
+        if len(classes) < 2:
+            raise RadlibError(f"{path}: every label is '{classes[0]}'; a classifier needs at least two classes.")
+        codes = pd.Categorical(table["label"], categories=list(classes)).codes
+        return "binary" if len(classes) == 2 else "multi-class", classes, codes.astype(np.int64)
+    findings = [name for name in table.columns if name not in KNOWN]
+    if not findings:
+        raise RadlibError(f"{path} has no label; add a column 'label', or one column of 0 and 1 a finding.")
+    for name in findings:
+        odd = table.loc[~table[name].isin(["0", "1"]), name]
+        if len(odd):
+            raise RadlibError(
+                f"{path}: column '{name}' holds '{odd.iloc[0]}' in line {odd.index[0] + 2}; without a column 'label' "
+                "every other column is a finding of 0 or 1."
+            )
+    labels = table[findings].to_numpy(dtype=np.int64)
+    return cast(Task, "multi-label"), tuple(findings), labels

@@ -1,0 +1,31 @@
+"""From pixels in their own units to what every backbone is fed (paper section 3.3; authors' repository)."""
+
+import numpy as np
+import torch
+
+# Statistics of ImageNet, used for every backbone in the paper, CLIP, MAE and SAM included.
+IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)[:, None, None]
+IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)[:, None, None]
+
+PREPROCESSING = "square bicubic antialias | min-max per channel | imagenet mean std"
+
+
+def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Image `(C, H, W)`, C 1 or 3, any range -> `(3, size, size)` float32 for a backbone.
+
+    Resized straight to a square (bicubic, antialiased), each channel scaled from its minimum and maximum to [0, 1],
+    gray repeated to three channels, then ImageNet's mean and standard deviation. A constant channel becomes 0 before
+    the mean is taken off, not NaN.
+    """
+    if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
+        raise ValueError(f"pixels must be (1 or 3, H, W), got {pixels.shape}")
+    image = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))[None]
+    square = torch.nn.functional.interpolate(
+        image, size=(size, size), mode="bicubic", antialias=True, align_corners=False
+    )[0].numpy()
+    low = square.min(axis=(1, 2), keepdims=True)
+    spread = square.max(axis=(1, 2), keepdims=True) - low
+    # Resizing a constant leaves rounding noise, which must not be stretched to [0, 1]: ask the pixels themselves.
+    varies = np.ptp(pixels, axis=(1, 2), keepdims=True) > 0
+    scaled = np.where(varies, (square - low) / np.where(varies, spread, 1), 0)
+    return ((scaled - IMAGENET_MEAN) / IMAGENET_STD).astype(np.float32, copy=False)
