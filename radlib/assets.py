@@ -38,7 +38,7 @@ from radlib.errors import RadlibError, unknown_name
 
 ATTEMPTS = 5  # downloads in a row that brought nothing new before we give up
 PAUSE_SECONDS = 1.0  # before the second attempt; doubled before each later one
-BLOCK = 1 << 20  # bytes read at once
+BLOCK = 1 << 16  # bytes read at once; what a cut connection may lose
 
 
 @dataclass(frozen=True)
@@ -237,7 +237,8 @@ def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) 
             if failures == ATTEMPTS:
                 raise RadlibError(
                     f"The download of {_label(wheel)} stopped at {_size(part) / 1e6:.1f} of "
-                    f"{wheel.size / 1e6:.1f} MB ({reason}); check the network and run again, it continues where it stopped."
+                    f"{wheel.size / 1e6:.1f} MB ({reason}); check the network and run again: "
+                    "it continues where it stopped."
                 )
             if failures:
                 time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
@@ -298,5 +299,6 @@ def _failures_told(wheel: Wheel, folder: Path) -> Iterator[None]:
 
 def _disk_full(wheel: Wheel, folder: Path, needed: int) -> RadlibError:
     return RadlibError(
-        f"There is no room for {_label(wheel)} in {folder} ({needed / 1e6:.0f} MB are needed); free some space or set RADLIB_CACHE to another disk."
+        f"There is no room for {_label(wheel)} in {folder} ({needed / 1e6:.0f} MB are needed); "
+        "free some space or set RADLIB_CACHE to another disk."
     )

@@ -67,9 +67,9 @@ def encoder(backbone: Backbone, batch_size: int, device: str = "auto") -> Encode
     else:
         answer = _torch_answer(backbone, features, _device(device))
     width = backbone.spec.width
-    outputs: dict[str, tuple[int, ...]] = {"pooled": (width,)}
-    if backbone.spec.family == "vit":
-        outputs: dict[str, tuple[int, ...]] = {"cls": (LAST_BLOCKS, width), "patch_mean": (width,)}
+    outputs: dict[str, tuple[int, ...]] = {"cls": (LAST_BLOCKS, width), "patch_mean": (width,)}
+    if backbone.spec.family != "vit":
+        outputs = {"pooled": (width,)}
     return Encoder(name(device), batch_size, backbone.image_size, outputs, answer)
 
 
