@@ -63,7 +63,7 @@ $(READY):
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { echo "'$(PYTHON)' cannot make virtual environments; install its venv module (Debian, Ubuntu: apt install python3-venv)."; exit 1; }
 	@ls $(VENV)/.ready-* >/dev/null 2>&1 || { rm -rf $(VENV); $(PYTHON) -m venv $(VENV); }
 	@rm -f $(VENV)/.ready-*
-	@echo "Installing requirements.lock into $(VENV) (the first time about 5 GB and some minutes, most of it torch) ..."
+	@echo "Installing requirements.lock into $(VENV) (the first time about 7 GB and some minutes, most of it torch) ..."
 	@$(BIN)/python -m pip install -qq -r requirements.lock
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
