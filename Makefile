@@ -49,12 +49,11 @@ _build/notebooks/%.ipynb: notebooks/%.ipynb $(PAGE_SOURCES) | env
 # The site is built from a copy of the pages with the executed notebooks in place of the bare ones.
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."
-	@rm -rf _build/stage _build/html
+	@rm -rf _build/stage _build/html _build/.doctrees
 	@mkdir -p _build/stage/notebooks
 	@cp -R _config.yml _toc.yml book _build/stage/
 	@$(if $(EXECUTED),cp $(EXECUTED) _build/stage/notebooks/)
-	@$(BIN)/jupyter-book build _build/stage --path-output _build/site -W --keep-going --all -q
-	@mv _build/site/_build/html _build/html
+	@$(BIN)/jupyter-book build _build/stage --path-output . -W --keep-going -q >/dev/null
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock
 

@@ -56,8 +56,8 @@ def main() -> None:
 
 
 def fill(body: np.ndarray) -> np.ndarray:
-    """Mask (h, w) of the body with its lungs and without the couch, which is thinner than five patches."""
-    labels, count = ndimage.label(ndimage.binary_opening(ndimage.binary_fill_holes(body), np.ones((5, 5))))
+    """Mask (h, w) of the body with its lungs and without the couch, which is narrower than nine patches."""
+    labels, count = ndimage.label(ndimage.binary_opening(ndimage.binary_fill_holes(body), np.ones((9, 9))))
     return labels == 1 + np.argmax(ndimage.sum(body, labels, range(1, count + 1)))
 
 

@@ -13,7 +13,7 @@ from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_outp
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
-# One pixel; what matters is that it is a picture with an alternative text.
+# One pixel: what matters is that it is a picture with an alternative text.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 TABLE = """
 <div class="radlib-strip"><span class="chip chip-standin">simulated cohort</span></div>
@@ -21,7 +21,8 @@ TABLE = """
 <thead><tr><th>Backbone</th><th>Paper, AUROC</th><th>This run, AUROC</th><th>Difference</th><th>Images a second</th>
 <th>Seconds</th></tr></thead>
 <tbody>
-<tr class="reference"><td>ViT-S/14</td><td>0.962</td><td data-v="0.95">0.950<span class="interval">0.9 to 1.0</span></td>
+<tr class="reference"><td>ViT-S/14</td><td>0.962</td>
+<td data-v="0.95">0.950<span class="interval">0.9 to 1.0</span></td>
 <td class="diff-down" data-v="-0.012">0.012</td><td>9.5</td><td>20</td></tr>
 <tr><td>ViT-L/14</td><td>0.974</td><td data-v="0.99">0.990<span class="interval">0.98 to 1.0</span></td>
 <td class="diff-up" data-v="0.016">0.016</td><td>100.5</td><td>3</td></tr>
