@@ -14,7 +14,7 @@ from pathlib import Path
 from radlib.data.standins import brain_tumor
 from radlib.errors import RadlibError, unknown_name
 
-VERSION = 1  # raise whenever the same seed would give other bytes
+VERSION = 3  # raise whenever the same seed would give other bytes
 MARKER = "STANDIN.json"
 
 Generator = Callable[[Path, int, int, bool], dict[str, object]]
@@ -76,7 +76,9 @@ def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progres
             shutil.rmtree(out)
         os.replace(part, out)
     except OSError as error:
-        raise RadlibError(f"{out} could not be written ({error.strerror}); free some space or name another folder.") from error
+        raise RadlibError(
+            f"{out} could not be written ({error.strerror}); free some space or name another folder."
+        ) from error
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return out

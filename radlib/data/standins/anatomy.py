@@ -48,13 +48,18 @@ def smooth_noise(rng: np.random.Generator, shape: tuple[int, ...], scale: float)
     step = max(1, int(scale))
     coarse = rng.standard_normal([n // step + 3 for n in shape], dtype=np.float32)
     coarse = ndimage.gaussian_filter(coarse, scale / step, mode="nearest")
-    index = [np.linspace(0, c - 1, n, dtype=np.float32) for c, n in zip(coarse.shape, shape, strict=True)]
-    field = coarse
-    for axis, position in enumerate(index):  # separable linear interpolation: one axis at a time is far cheaper
-        low = np.minimum(position.astype(int), field.shape[axis] - 2)
-        part = (position - low).reshape([-1 if a == axis else 1 for a in range(len(shape))])
-        field = np.take(field, low, axis) * (1 - part) + np.take(field, low + 1, axis) * part
+    field = stretch(coarse, shape)
     return np.asarray((field - field.mean()) / field.std(), dtype=np.float32)
+
+
+def stretch(volume: Volume, shape: tuple[int, ...]) -> Volume:
+    """Linear interpolation to another shape, corners on corners; one axis at a time is far cheaper than all at once."""
+    for axis, n in enumerate(shape):
+        position = np.linspace(0, volume.shape[axis] - 1, n, dtype=np.float32)
+        low = np.minimum(position.astype(int), volume.shape[axis] - 2)
+        part = (position - low).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        volume = np.take(volume, low, axis) * (1 - part) + np.take(volume, low + 1, axis) * part
+    return np.asarray(volume, dtype=np.float32)
 
 
 def _read_atlas(name: str) -> Volume:
@@ -80,16 +85,18 @@ def _closed(mask: NDArray[np.bool_], radius_mm: float) -> NDArray[np.bool_]:
 
 
 def _to_1mm(volume: Volume) -> Volume:
-    return np.asarray(ndimage.zoom(ndimage.gaussian_filter(volume, 0.8), 2, order=1, grid_mode=True, mode="nearest"))
+    return stretch(ndimage.gaussian_filter(volume, 0.8), SHAPE)
 
 
 class _Canvas:
     """Tissue maps being painted; a later stroke covers an earlier one."""
 
-    def __init__(self) -> None:
+    def __init__(self, rough: Volume) -> None:
+        self.rough = rough
         self.maps = {name: np.zeros(SHAPE, dtype=np.float32) for name in TISSUES}
-        self.world = np.meshgrid(*(np.arange(n) + o for n, o in zip(SHAPE, ORIGIN, strict=True)),
-                                 indexing="ij", sparse=True)
+        self.world = np.meshgrid(
+            *(np.arange(n) + o for n, o in zip(SHAPE, ORIGIN, strict=True)), indexing="ij", sparse=True
+        )
 
     def fill(self, where: Volume, box: tuple[slice, ...] = (), **tissue: float | Volume) -> None:
         """Cover `where` (0-1) with a mixture, for example fat=0.8, muscle=0.2; none at all is bone or air."""
@@ -100,22 +107,36 @@ class _Canvas:
             if name in tissue:
                 part += where * tissue[name]
 
-    def ellipsoid(self, centre: tuple[float, float, float], axes: tuple[float, float, float],
-                  texture: Volume | None = None, level: float = 0.0, **tissue: float | Volume) -> None:
+    def ellipsoid(
+        self,
+        centre: tuple[float, float, float],
+        axes: tuple[float, float, float],
+        texture: Volume | None = None,
+        level: float = 0.0,
+        **tissue: float | Volume,
+    ) -> None:
         """Fill an ellipsoid (millimetres); with `texture`, only where that field is above `level`."""
         box = []
         for c, a, o, n in zip(centre, axes, ORIGIN, SHAPE, strict=True):
             box.append(slice(int(max(0, c - a - 2 - o)), int(min(n, c + a + 3 - o))))
         x, y, z = (w[tuple(b if w.shape[i] > 1 else slice(None) for i, b in enumerate(box))] for w in self.world)
-        r = np.sqrt(((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2
-                    + ((z - centre[2]) / axes[2]) ** 2)
+        r = np.sqrt(
+            ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 + ((z - centre[2]) / axes[2]) ** 2
+        )
+        r = r + 0.09 * self.rough[tuple(box)] * (min(axes) > 3) * (tissue.get("fluid", 0.0) == 0)  # no organ is a sphere
         where = np.clip((1 - r) * min(axes) + 0.5, 0, 1).astype(np.float32)
         if texture is not None:
             where = where * np.clip((texture[tuple(box)] - level) * 2 + 0.5, 0, 1)
         self.fill(where, tuple(box), **tissue)
 
-    def pair(self, centre: tuple[float, float, float], axes: tuple[float, float, float],
-             texture: Volume | None = None, level: float = 0.0, **tissue: float | Volume) -> None:
+    def pair(
+        self,
+        centre: tuple[float, float, float],
+        axes: tuple[float, float, float],
+        texture: Volume | None = None,
+        level: float = 0.0,
+        **tissue: float | Volume,
+    ) -> None:
         """The same ellipsoid on both sides."""
         for side in (-1, 1):
             self.ellipsoid((side * centre[0], centre[1], centre[2]), axes, texture, level, **tissue)
@@ -129,34 +150,51 @@ def head() -> Head:
     brain2 = t1[::2, ::2, ::2] > 0
     inside2 = _closed(brain2, 8)
     depth2 = _signed_distance(inside2)
-    vault2 = _signed_distance(_closed(brain2, 24))
-    x, y, z = np.meshgrid(*(np.arange(0, n, 2) + o for n, o in zip(SHAPE, ORIGIN, strict=True)),
-                          indexing="ij", sparse=True)
+    x, y, z = np.meshgrid(
+        *(np.arange(0, n, 2) + o for n, o in zip(SHAPE, ORIGIN, strict=True)), indexing="ij", sparse=True
+    )
 
-    def blob(cx: float, cy: float, cz: float, ax: float, ay: float, az: float) -> Volume:
-        r = np.sqrt(((np.abs(x) - cx) / ax) ** 2 + ((y - cy) / ay) ** 2 + ((z - cz) / az) ** 2)
+    def solid(cx: float, cy: float, cz: float, ax: float, ay: float, az: float, power: float = 2.0) -> Volume:
+        r = (np.abs((np.abs(x) - cx) / ax) ** power + np.abs((y - cy) / ay) ** power
+             + np.abs((z - cz) / az) ** power) ** (1 / power)
         return np.asarray((1 - r) * min(ax, ay, az), dtype=np.float32)
 
-    outer2 = vault2 + 13 + np.clip((-40 - z) / 4, -50, 0) * 0
-    neck = (1 - np.sqrt((x / 58) ** 2 + ((y + 32 - 0.12 * (z + 90)) / 60) ** 2)) * 58 + np.clip(-60 - z, None, 0)
-    for shape in (blob(0, 44, -78, 66, 52, 66), blob(0, 97, -68, 13, 17, 20), blob(0, 68, -112, 40, 30, 34), neck):
-        # smooth union: two shapes within 8 mm of each other blend
+    vault2 = ndimage.gaussian_filter(_signed_distance(_closed(brain2, 24)), 4)
+    outer2 = vault2 + 12.5
+    neck = (1 - np.sqrt((x / 60) ** 2 + ((y + 26 - 0.12 * (z + 90)) / 62) ** 2)) * 60 + np.clip(-70 - z, None, 0)
+    face = (
+        solid(0, -12, -28, 77, 93, 52),  # temples and base of the skull
+        solid(0, 42, -72, 64, 52, 64, 2.6),
+        solid(0, 8, -84, 68, 44, 52, 2.6),  # chewing muscles, parotid glands
+        solid(0, 96, -66, 12, 17, 20),  # nose
+        solid(0, 62, -114, 46, 34, 28),  # chin
+        np.asarray(neck, dtype=np.float32),
+    )
+    for shape in face:  # smooth union: two shapes within 8 mm of each other blend
         h = np.clip(0.5 + (outer2 - shape) / 16, 0, 1)
         outer2 = shape * (1 - h) + outer2 * h + 8 * h * (1 - h)
-    for ear in (blob(84, -20, -45, 5, 14, 24),):
-        outer2 = np.maximum(outer2, ear)
+    outer2 = np.maximum(outer2, solid(80, -22, -45, 6, 13, 24))  # ears
     depth, outer, vault = _to_1mm(depth2), _to_1mm(outer2.astype(np.float32)), _to_1mm(vault2)
     coarse, fine = smooth_noise(rng, SHAPE, 5), smooth_noise(rng, SHAPE, 2)
 
-    paint = _Canvas()
+    paint = _Canvas(coarse)
     wx, wy, wz = paint.world
     body = np.clip(outer + 0.5, 0, 1)
-    septa = np.clip(1.2 - 2.2 * np.abs(coarse + 0.5 * fine), 0, 1)
-    paint.fill(body, muscle=1 - 0.75 * septa, fat=0.75 * septa)
-    skin_fat = np.clip(outer - 1, 0, 1) * np.clip(7.5 + 0.8 * coarse - outer, 0, 1)
-    paint.fill(skin_fat, fat=np.clip(0.92 + 0.06 * fine, 0, 1))
+    grain = np.take(fine, np.arange(SHAPE[2]) // 3 + 60, axis=2)  # muscle fibres and fat planes run up and down
+    septa = np.clip(1.1 - 2.6 * np.abs(coarse + 0.6 * grain), 0, 1) * np.clip(0.55 + 0.2 * grain, 0, 1)
+    paint.fill(body, muscle=np.clip(1 - 0.6 * septa + 0.08 * coarse, 0, 1.0), fat=0.6 * septa)
+    skin_fat = np.clip(outer - 1, 0, 1) * np.clip(6.0 + 0.7 * coarse - outer, 0, 1)
+    paint.fill(skin_fat, fat=np.clip(0.85 + 0.1 * fine + 0.06 * coarse, 0, 1))
+    for side in (-1, 1):  # muscles with little fat between them
+        for at, axes in (((52, 8, -88), (9, 20, 26)), ((60, 12, -28), (9, 24, 26)), ((34, 8, -80), (10, 14, 16)),
+                         ((24, -62, -100), (18, 14, 50)), ((46, -30, -110), (10, 14, 40))):
+            paint.ellipsoid((side * at[0], at[1], at[2]), axes, grain + 0.6 * coarse, -0.7, muscle=0.92, fat=0.05)
+        paint.ellipsoid((side * 45, 10, -92), (4.5, 14, 28))  # jaw: dark bone around marrow
+        paint.ellipsoid((side * 45, 10, -92), (2.6, 12, 26), fat=0.6)
+        for t in np.linspace(0, 1, 6):
+            paint.ellipsoid((side * (45 - 33 * t), 14 + 66 * t**0.8, -118), (6, 7, 9))
+            paint.ellipsoid((side * (45 - 33 * t), 14 + 66 * t**0.8, -119), (4, 5, 6.5), fat=0.55)
     # jaw, tongue and airways
-    paint.pair((22, 62, -118), (24, 26, 11), muscle=0.2, fat=0.55 + 0.1 * 0)
     paint.ellipsoid((0, 48, -108), (24, 34, 18), muscle=0.8, fat=0.15)
     paint.ellipsoid((0, 48, -108), (24, 34, 18), coarse + fine, 0.9, fat=0.6, muscle=0.4)
     paint.ellipsoid((0, 50, -88), (21, 30, 3), fat=0.5)
@@ -168,7 +206,8 @@ def head() -> Head:
     paint.ellipsoid((0, 58, -64), (14, 36, 18), enhancing=0.8)
     paint.ellipsoid((0, 58, -64), (14, 36, 18), np.asarray(np.sin(wx * 1.1) + 0.8 * fine, dtype=np.float32), 0.4)
     # orbits
-    paint.pair((31, 50, -40), (18, 27, 17), fat=0.95)
+    paint.pair((31, 50, -40), (20.5, 26, 19.5))
+    paint.pair((31, 51, -40), (18, 27, 17), fat=np.float32(0.75))
     for at in ((31, 46, -27), (31, 46, -52), (17, 46, -40), (44, 46, -40)):
         paint.pair(at, (3, 18, 3), muscle=0.5, enhancing=0.5)
     paint.pair((25, 38, -38), (2.5, 22, 2.5), white=0.9)
@@ -200,7 +239,7 @@ def head() -> Head:
     frontal_gap = np.clip(-vault, 0, None) < 9
     marrow = np.clip(1 - np.abs(out_of_dura - 0.5 * thick) / (0.28 * thick), 0, 1) * np.clip(0.4 + 0.25 * coarse, 0, 1)
     paint.fill(np.asarray(shell * frontal_gap, dtype=np.float32), fat=marrow * 0.7)
-    paint.ellipsoid((0, 81, -14), (17, 5, 10))  # frontal sinus
+    paint.ellipsoid((0, 75, -22), (15, 4, 8))  # frontal sinus
 
     # inside the dura: fluid, then the atlas brain, then what enhances after contrast medium
     cavity = np.clip(depth + 0.5, 0, 1)

@@ -28,7 +28,6 @@ SLICES_A_PATIENT = 6.25
 PLANES = ("axial", "coronal", "sagittal")
 SIZE = 512  # pixels of a picture
 ACQUIRED = 256  # pixels really sampled before the scanner's interpolation
-RELATIVE = 21  # patient SIM0021 is scanned again under the id SIM0021B, a near-equal id for the audit to find
 
 
 @dataclass(frozen=True)
@@ -43,11 +42,11 @@ class Slice:
 
 @dataclass(frozen=True)
 class Plan:
-    """One virtual patient: id, label, number of slices, and the seeds of person and scan."""
+    """One virtual patient: id, label, slices of each series (plane, number), seeds of person and scan."""
 
     patient: str
     label: int
-    slices: int
+    series: tuple[tuple[str, int], ...]
     person: int
     scan: int
 
@@ -62,30 +61,39 @@ def _shares(total: int, weights: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def plan(patients: int, seed: int) -> list[Plan]:
-    """Who is in the cohort, in order of first appearance."""
+    """Who is in the cohort. One glioma patient, scanned twice, is in it under two near-equal ids (SIM0021, SIM0021B)."""
     rng = np.random.default_rng([seed, 0])
     per_label = _shares(patients, PATIENTS_PER_LABEL)
     labels = np.repeat([1, 2, 3], per_label)
-    slices = np.zeros(patients, dtype=int)
-    for label, total in zip((1, 2, 3), _shares(round(SLICES_A_PATIENT * patients), SLICES_PER_LABEL), strict=True):
-        mine = np.flatnonzero(labels == label)
-        slices[mine] = _shares(max(int(total), len(mine)), np.round(100 * rng.uniform(0.35, 1.65, len(mine))).astype(int))
+    totals = _shares(round(SLICES_A_PATIENT * patients), SLICES_PER_LABEL)
+    slices = np.concatenate([
+        _shares(max(int(total), n), np.round(100 * rng.uniform(0.35, 1.65, n)).astype(int))
+        for total, n in zip(totals, per_label, strict=True)
+    ])
+    rescan = int(per_label[0] + per_label[1] // 2)
     out = []
     for i in range(patients):
-        person, name = i + 1, f"SIM{i + 1:04d}"
-        if i == RELATIVE and labels[i] == labels[i - 1]:
-            person, name = RELATIVE, f"SIM{RELATIVE:04d}B"
-        out.append(Plan(name, int(labels[i]), int(slices[i]), person, i + 1))
+        planes = rng.permutation(3)[: min(slices[i], rng.choice([1, 2, 3], p=[0.2, 0.3, 0.5]))]
+        counts = _shares(int(slices[i]), np.ones(len(planes), dtype=int))
+        series = tuple((PLANES[p], int(n)) for p, n in zip(planes, counts, strict=True))
+        person = i if i == rescan else i + 1
+        out.append(Plan(f"SIM{person:04d}" + "B" * (i == rescan), int(labels[i]), series, person, i + 1))
     return out
 
 
 def _contrast(rng: np.random.Generator) -> dict[str, float]:
     """Brightness of each tissue with white matter at 1: T1 after contrast medium, as the real set's."""
-    return {"white": 1.0, "grey": rng.uniform(0.8, 0.97), "fluid": rng.uniform(0.28, 0.5), "fat": rng.uniform(1.7, 2.7),
-            "muscle": rng.uniform(0.7, 0.95), "enhancing": rng.uniform(1.5, 2.3)}
+    return {
+        "white": 1.0,
+        "grey": rng.uniform(0.8, 0.97),
+        "fluid": rng.uniform(0.28, 0.5),
+        "fat": rng.uniform(1.7, 2.7),
+        "muscle": rng.uniform(0.7, 0.95),
+        "enhancing": rng.uniform(1.5, 2.3),
+    }
 
 
-class _Patient:
+class VirtualPatient:
     """A head with its tumour, ready to be cut."""
 
     def __init__(self, who: Plan, seed: int) -> None:
@@ -149,7 +157,7 @@ def _grid(plane: str, level_mm: float, middle: tuple[float, float], n: int, pixe
     return np.asarray(np.stack(axes), dtype=np.float32)
 
 
-def cut(patient: _Patient, plane: str, level_mm: float, rng: np.random.Generator) -> Slice | None:
+def cut(patient: VirtualPatient, plane: str, level_mm: float, rng: np.random.Generator) -> Slice | None:
     """One thick slice at `level_mm` along the plane's normal; None when it shows less than about 25 mm² of tumour."""
     middle = {"axial": (-18.0, 0.0), "coronal": (-22.0, 0.0), "sagittal": (-22.0, -8.0)}[plane]
     middle = (middle[0] + patient.coil[4] * 30, middle[1] + patient.coil[5] * 30)
@@ -163,8 +171,10 @@ def cut(patient: _Patient, plane: str, level_mm: float, rng: np.random.Generator
     corner = np.array(patient.lesion.corner, dtype=np.float32)[:, None, None]
     for offset in (-1 / 3, 0, 1 / 3):
         here = at + (offset * patient.thickness_mm * along[:, None, None]).astype(np.float32)
-        volume += ndimage.map_coordinates(patient.brightness, here, order=1, mode="constant") / 3
-        distance += ndimage.map_coordinates(patient.lesion.distance, here - corner, order=1, mode="constant", cval=40.0) / 3
+        volume += ndimage.map_coordinates(patient.brightness, here, order=1, mode="nearest") / 3  # the neck goes on
+        distance += (
+            ndimage.map_coordinates(patient.lesion.distance, here - corner, order=1, mode="constant", cval=40.0) / 3
+        )
     outline = _outline(distance)
     if outline is None:
         return None
@@ -180,8 +190,9 @@ def cut(patient: _Patient, plane: str, level_mm: float, rng: np.random.Generator
     pixels = ndimage.zoom(magnitude, SIZE / ACQUIRED, order=3, grid_mode=True, mode="nearest")
     mask = Image.new("L", (SIZE, SIZE))
     ImageDraw.Draw(mask).polygon([(float(x), float(y)) for x, y in outline], fill=1)
-    return Slice(plane, np.clip(pixels * patient.gain, 0, 32767).astype(np.int16), outline,
-                 np.asarray(mask, dtype=np.uint8))
+    return Slice(
+        plane, np.clip(pixels * patient.gain, 0, 32767).astype(np.int16), outline, np.asarray(mask, dtype=np.uint8)
+    )
 
 
 def _outline(distance: Volume) -> NDArray[np.float64] | None:
@@ -199,15 +210,13 @@ def _outline(distance: Volume) -> NDArray[np.float64] | None:
 
 def scan(who: Plan, seed: int) -> list[Slice]:
     """All slices of one virtual patient."""
-    patient = _Patient(who, seed)
+    patient = VirtualPatient(who, seed)
     rng = patient.scan
     centre = patient.from_atlas(patient.lesion.centre)
-    order = rng.permutation(3)[: min(who.slices, int(rng.choice([1, 2, 3], p=[0.2, 0.3, 0.5])))]
     out: list[Slice] = []
-    for plane_index, count in zip(order, _shares(who.slices, np.ones(len(order), dtype=int)), strict=True):
-        plane = PLANES[plane_index]
+    for plane, count in who.series:
         middle = centre[{"axial": 2, "coronal": 1, "sagittal": 0}[plane]]
-        reach = 0.75 * patient.lesion.radius
+        reach = 0.65 * patient.lesion.radius
         for level in np.linspace(-reach, reach, count) if count > 1 else [0.0]:
             level = float(level + rng.uniform(-1, 1))
             found = None
@@ -249,9 +258,10 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
     )
     for number, (_, _, i, j) in enumerate(order, start=1):
         write_mat(folder / f"{number}.mat", people[i], done[i][j])
+    twice = {who.person for who in people if who.person != who.scan}
     return {
         "slices": len(order),
         "labels": {lesions.LABELS[k]: sum(o[0] == k for o in order) for k in lesions.LABELS},
-        "near_equal_ids": [who.patient for who in people if who.person == RELATIVE],
+        "near_equal_ids": [who.patient for who in people if who.person in twice],
         "note": "Virtual patients from the ICBM152 average MRI with simulated tumours; no real patient, no real lesion.",
     }

@@ -19,12 +19,12 @@ LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 
 # Where meningiomas sit, in MNI millimetres and as shares (convexity and parasagittal about half, skull base the rest).
 MENINGIOMA_SITES: tuple[tuple[str, float, tuple[float, float, float]], ...] = (
-    ("convexity", 0.27, (55, 0, 40)),
-    ("falx", 0.20, (4, 10, 55)),
-    ("sphenoid wing", 0.18, (32, 14, -22)),
-    ("tuberculum sellae", 0.14, (3, 14, -22)),
+    ("convexity", 0.32, (55, 0, 40)),
+    ("falx", 0.22, (4, 10, 55)),
+    ("sphenoid wing", 0.16, (32, 14, -22)),
+    ("tuberculum sellae", 0.10, (3, 14, -22)),
     ("olfactory groove", 0.08, (4, 38, -26)),
-    ("petroclival", 0.13, (20, -22, -34)),
+    ("petroclival", 0.12, (20, -22, -34)),
 )
 # Where gliomas sit: centres of lobar white matter and of the deep and midline kinds.
 GLIOMA_SITES: tuple[tuple[str, float, tuple[float, float, float]], ...] = (
@@ -36,16 +36,16 @@ GLIOMA_SITES: tuple[tuple[str, float, tuple[float, float, float]], ...] = (
     ("gyrus rectus", 0.07, (10, 28, -16)),
     ("brainstem", 0.05, (4, -28, -32)),
 )
-HALF_BOX = 48  # millimetres from a lesion's centre to the side of the box it is grown in
+HALF_BOX = 56  # millimetres from a lesion's centre to the side of the box it is grown in
 
 
 @dataclass(frozen=True)
 class Lesion:
     """A tumour in a box of atlas voxels.
 
-    distance: (96, 96, 96) float32, about the millimetres outside the tumour's surface (negative within).
+    distance: (112, 112, 112) float32, about the millimetres outside the tumour's surface (negative within).
     corner: voxel of the box's first element.  centre: voxel coordinates of the tumour.  radius: millimetres.
-    paint: (96, 96, 96, 2) share covered and brightness, drawn over the head; oedema: share of white matter darkened.
+    paint: (112, 112, 112, 2) share covered and brightness, drawn over the head; oedema: share of white matter darkened.
     """
 
     label: int
@@ -70,8 +70,9 @@ def _step(x: Volume, width: float = 1.0) -> Volume:
     return np.asarray(np.clip(x / width + 0.5, 0, 1), dtype=np.float32)
 
 
-def _site(rng: np.random.Generator, sites: tuple[tuple[str, float, tuple[float, float, float]], ...], spread: float
-          ) -> tuple[str, NDArray[np.float64]]:
+def _site(
+    rng: np.random.Generator, sites: tuple[tuple[str, float, tuple[float, float, float]], ...], spread: float
+) -> tuple[str, NDArray[np.float64]]:
     share = np.array([s[1] for s in sites])
     name, _, (x, y, z) = sites[rng.choice(len(sites), p=share / share.sum())]
     point = np.array([x, y, z]) + rng.normal(0, spread, 3) * (0.4 if x < 10 else 1.0, 1, 1)
@@ -93,14 +94,17 @@ class _Box:
         self.shape = (2 * HALF_BOX,) * 3
 
     def ball(self, offset: NDArray[np.float64], axes: NDArray[np.float64]) -> Volume:
-        r = np.sqrt(((self.x - offset[0]) / axes[0]) ** 2 + ((self.y - offset[1]) / axes[1]) ** 2
-                    + ((self.z - offset[2]) / axes[2]) ** 2)
+        r = np.sqrt(
+            ((self.x - offset[0]) / axes[0]) ** 2
+            + ((self.y - offset[1]) / axes[1]) ** 2
+            + ((self.z - offset[2]) / axes[2]) ** 2
+        )
         return np.asarray((r - 1) * axes.mean(), dtype=np.float32)
 
 
 def _meningioma(rng: np.random.Generator, head: Head) -> Lesion:
     name, point = _site(rng, MENINGIOMA_SITES, 8.0)
-    radius = float(rng.uniform(9, 24) if name in ("convexity", "falx") else rng.uniform(8, 17))
+    radius = float(rng.uniform(19, 35) if name in ("convexity", "falx") else rng.uniform(15, 27))
     side = np.sign(point[0]) or 1.0
     at = voxel(point)
     if name == "falx":
@@ -137,8 +141,18 @@ def _meningioma(rng: np.random.Generator, head: Head) -> Lesion:
         tail = _step(3.2 - box.depth) * _step(box.depth - 0.3) * _step(7 - distance, 6.0)
         cover = np.maximum(cover, 0.8 * tail)
     extent = rng.uniform(6, 20) if rng.random() < 0.5 else 0.0
-    return Lesion(1, name, at, radius, box.corner, distance, cover, np.asarray(bright, dtype=np.float32),
-                  _oedema(rng, box, distance, extent), rng.uniform(0.35, 0.7) * radius)
+    return Lesion(
+        1,
+        name,
+        at,
+        radius,
+        box.corner,
+        distance,
+        cover,
+        np.asarray(bright, dtype=np.float32),
+        _oedema(rng, box, distance, extent),
+        rng.uniform(0.35, 0.7) * radius,
+    )
 
 
 def _oedema(rng: np.random.Generator, box: _Box, distance: Volume, extent: float) -> Volume:
@@ -154,12 +168,12 @@ def _glioma(rng: np.random.Generator, head: Head) -> Lesion:
     near = np.argwhere(head.tissues[0][::2, ::2, ::2] > 215) * 2.0
     gap = np.linalg.norm(near - voxel(point), axis=1)
     at = near[int(np.argmin(gap))]
-    radius = float(rng.uniform(7, 14) if name in ("brainstem", "gyrus rectus") else rng.uniform(9, 25))
+    radius = float(rng.uniform(14, 22) if name in ("brainstem", "gyrus rectus", "deep") else rng.uniform(20, 37))
     box = _Box(head, at)
     rough = smooth_noise(rng, box.shape, 8) + 0.5 * smooth_noise(rng, box.shape, 4)
     white_near = ndimage.gaussian_filter(box.white, 2)
     distance = box.ball(np.zeros(3), radius * rng.uniform(0.75, 1.3, 3)) + 0.16 * radius * rough
-    distance = distance + 0.35 * radius * (0.75 - white_near)
+    distance = distance + 0.2 * radius * (0.75 - white_near)
     distance = np.maximum(distance, 2.5 - box.depth)
     texture = smooth_noise(rng, box.shape, 3)
     kind = rng.choice(["ring", "low grade", "patchy", "solid"], p=[0.42, 0.28, 0.15, 0.15])
@@ -177,12 +191,22 @@ def _glioma(rng: np.random.Generator, head: Head) -> Lesion:
     else:  # evenly enhancing, as a lymphoma or an anaplastic tumour would look
         bright = rng.uniform(1.2, 1.8) + 0.1 * texture
     extent = rng.uniform(6, 24) if kind != "low grade" else rng.uniform(0, 6)
-    return Lesion(2, f"{name}, {kind}", at, radius, box.corner, distance, cover,
-                  np.asarray(bright, dtype=np.float32), _oedema(rng, box, distance, extent), 0.3 * radius)
+    return Lesion(
+        2,
+        f"{name}, {kind}",
+        at,
+        radius,
+        box.corner,
+        distance,
+        cover,
+        np.asarray(bright, dtype=np.float32),
+        _oedema(rng, box, distance, extent),
+        0.3 * radius,
+    )
 
 
 def _pituitary(rng: np.random.Generator, head: Head) -> Lesion:
-    radius = float(rng.choice([rng.uniform(4.5, 7), rng.uniform(7, 11), rng.uniform(11, 15)], p=[0.25, 0.45, 0.3]))
+    radius = float(rng.choice([rng.uniform(5, 8), rng.uniform(8, 13), rng.uniform(13, 17)], p=[0.2, 0.5, 0.3]))
     at = voxel(SELLA + rng.normal(0, (2.0, 1.0, 1.0)) + (0, 0, 0.45 * (radius - 5)))
     box = _Box(head, at)
     wide = radius * rng.uniform(0.85, 1.2, 3)
@@ -199,8 +223,18 @@ def _pituitary(rng: np.random.Generator, head: Head) -> Lesion:
         cyst = _step(-distance - 0.25 * radius, 2.0) * _step(smooth_noise(rng, box.shape, 7) + 0.6)
         bright = bright * (1 - cyst) + cyst * rng.uniform(0.4, 0.75)
     centre = at + (0, 0, 0.5 * height)
-    return Lesion(3, "sella", centre, radius, box.corner, distance, _step(-distance),
-                  np.asarray(bright, dtype=np.float32), np.zeros(box.shape, dtype=np.float32), 0.3 * radius)
+    return Lesion(
+        3,
+        "sella",
+        centre,
+        radius,
+        box.corner,
+        distance,
+        _step(-distance),
+        np.asarray(bright, dtype=np.float32),
+        np.zeros(box.shape, dtype=np.float32),
+        0.3 * radius,
+    )
 
 
 def grow(label: int, rng: np.random.Generator, head: Head) -> Lesion:
