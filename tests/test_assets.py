@@ -4,6 +4,7 @@ import errno
 import hashlib
 import io
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -228,7 +229,7 @@ def test_a_disk_too_small_is_told_before_anything_is_asked_of_the_network(
     index: Index, cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     usage = type("Usage", (), {"free": 1000})
-    monkeypatch.setattr(assets.shutil, "disk_usage", lambda folder: usage)
+    monkeypatch.setattr(shutil, "disk_usage", lambda folder: usage)
     with pytest.raises(RadlibError, match="no room for tiny 1.0"):
         assets.fetch("first")
     assert index.ranges == []

