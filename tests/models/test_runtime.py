@@ -1,5 +1,6 @@
 """Whatever runs a backbone, its features are torch's."""
 
+import importlib.util
 import sys
 import threading
 import warnings
@@ -9,7 +10,6 @@ import pytest
 import torch
 
 from radlib.errors import RadlibError
-from radlib.models import runtime
 from radlib.models.backbones import Backbone
 from radlib.models.runtime import Encoder, encoder
 
@@ -79,7 +79,7 @@ def test_openvino_is_never_given_its_telemetry(compiled: Encoder) -> None:
 
 
 def test_without_openvino_torch_answers(lite0: Backbone, noise: torch.Tensor, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(runtime.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None)
     plain = encoder(lite0, batch_size=2, device="cpu")
     with torch.inference_mode():
         expected = lite0.pooled(noise).numpy()
@@ -111,6 +111,6 @@ def test_images_of_another_size_type_or_number_are_refused(compiled: Encoder) ->
     with pytest.raises(RadlibError, match=r"not float32 \(1, 3, 112, 112\)"):
         compiled(np.zeros((1, 3, 112, 112), np.float32))
     with pytest.raises(RadlibError, match="not float64"):
-        compiled(np.zeros((1, 3, 224, 224)))
+        compiled(np.zeros((1, 3, 224, 224), np.float64))
     with pytest.raises(RadlibError, match="1 to 2 images at once, not 3"):
         compiled(np.zeros((3, 3, 224, 224), np.float32))
