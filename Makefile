@@ -36,7 +36,7 @@ lint: env ## ruff, mypy, and notebooks without outputs
 	@$(BIN)/ruff check
 	@$(BIN)/ruff format --check
 	@$(BIN)/mypy
-	@$(if $(NOTEBOOKS),$(BIN)/nbstripout --verify $(NOTEBOOKS))
+	@$(if $(NOTEBOOKS),$(BIN)/nbstripout --keep-id --verify $(NOTEBOOKS))
 
 $(PAGES): env
 	@$(BIN)/radlib run $(notdir $@) $(ARGS)

@@ -5,6 +5,8 @@ document.addEventListener("DOMContentLoaded", () => {
     button.type = "button";
     button.append(...header.childNodes);
     header.append(button);
+    const first = header.closest("table").tBodies[0]?.rows[0]?.cells[header.cellIndex];
+    header.classList.toggle("num", first?.classList.contains("num") ?? false); // a column's name stands over its numbers
     button.addEventListener("click", () => {
       const [body] = header.closest("table").tBodies, column = header.cellIndex;
       const value = (row) => row.cells[column].dataset.v ?? row.cells[column].textContent.trim();
