@@ -14,7 +14,7 @@ from pathlib import Path
 from radlib.data.standins import brain_tumor
 from radlib.errors import RadlibError, unknown_name
 
-VERSION = 3  # raise whenever the same seed would give other bytes
+VERSION = 4  # raise whenever the same seed would give other bytes
 MARKER = "STANDIN.json"
 
 Generator = Callable[[Path, int, int, bool], dict[str, object]]
@@ -36,10 +36,10 @@ def marker(folder: Path) -> dict[str, object]:
 
 
 def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progress: bool = True) -> Path:
-    """Write the stand-in of dataset `name` into the folder `out`; the same seed gives the same bytes everywhere.
+    """Write the stand-in of dataset `name` into the folder `out`.
 
     patients: number of virtual patients, at least 12 (a patient-level split needs some of each class).
-    seed: any integer from 0.  progress: a text progress bar.
+    seed: any integer from 0; the same seed and package versions give the same bytes.  progress: a text progress bar.
     Returns `out`. A finished cohort of the same version, patients and seed is reused; an older or other stand-in is
     replaced; any other folder that is not empty is left alone and refused. Work goes on in a folder beside `out`
     that is renamed at the end, so `out` never holds half a cohort.
@@ -50,8 +50,8 @@ def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progres
         raise unknown_name("stand-in", name, GENERATORS)
     if patients < 12 or seed < 0:
         raise RadlibError(
-            f"A stand-in of {patients} patients with seed {seed} cannot be made; ask for 12 patients or more and a seed "
-            "of 0 or more."
+            f"A stand-in of {patients} patients with seed {seed} cannot be made; ask for 12 patients or more and "
+            "a seed of 0 or more."
         )
     wanted = {"dataset": name, "version": VERSION, "seed": seed, "patients": patients}
     found = marker(out)
@@ -59,8 +59,8 @@ def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progres
         return out
     if out.exists() and not found and (not out.is_dir() or any(out.iterdir())):
         raise RadlibError(
-            f"{out} is not empty and is not a stand-in (it has no {MARKER}), so nothing is written there; name an empty "
-            "or a new folder."
+            f"{out} is not empty and is not a stand-in (it has no {MARKER}), so nothing is written there; name "
+            "an empty or a new folder."
         )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)

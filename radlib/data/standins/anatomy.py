@@ -4,12 +4,14 @@ The nilearn wheel's T1, grey- and white-matter maps (ICBM152 2009a, 1 mm, MNI mi
 front, z up) are skull-stripped. Brain and its fluid spaces here are theirs; dura, skull, scalp, orbits, sinuses, jaw
 and neck are painted around them from distance maps and ellipsoids. Positions of landmarks are typical adult values of
 anatomy textbooks in MNI millimetres (sella about (0, 4, -33), globes about (+-33, 62, -38), 12 mm radius; skull 6-7 mm;
-scalp 5-7 mm), good to a few millimetres.
+scalp 5-7 mm), good to a few millimetres; head_organs.csv lists the ellipsoids.
 """
 
+import csv
 import functools
 import gzip
 from dataclasses import dataclass
+from pathlib import Path
 
 import nibabel
 import numpy as np
@@ -57,7 +59,7 @@ def stretch(volume: Volume, shape: tuple[int, ...]) -> Volume:
     for axis, n in enumerate(shape):
         position = np.linspace(0, volume.shape[axis] - 1, n, dtype=np.float32)
         low = np.minimum(position.astype(int), volume.shape[axis] - 2)
-        part = (position - low).reshape([-1 if a == axis else 1 for a in range(len(shape))])
+        part = (position - low).astype(np.float32).reshape([-1 if a == axis else 1 for a in range(len(shape))])
         volume = np.take(volume, low, axis) * (1 - part) + np.take(volume, low + 1, axis) * part
     return np.asarray(volume, dtype=np.float32)
 
@@ -91,176 +93,125 @@ def _to_1mm(volume: Volume) -> Volume:
 class _Canvas:
     """Tissue maps being painted; a later stroke covers an earlier one."""
 
-    def __init__(self, rough: Volume) -> None:
-        self.rough = rough
+    def __init__(self, textures: dict[str, Volume], rough: Volume) -> None:
+        self.textures, self.rough = textures, rough
         self.maps = {name: np.zeros(SHAPE, dtype=np.float32) for name in TISSUES}
-        self.world = np.meshgrid(
-            *(np.arange(n) + o for n, o in zip(SHAPE, ORIGIN, strict=True)), indexing="ij", sparse=True
-        )
+        self.world = _grid_mm(1)
 
-    def fill(self, where: Volume, box: tuple[slice, ...] = (), **tissue: float | Volume) -> None:
+    def fill(
+        self, where: NDArray[np.floating], box: tuple[slice, ...] | None = None, **tissue: float | NDArray[np.floating]
+    ) -> None:
         """Cover `where` (0-1) with a mixture, for example fat=0.8, muscle=0.2; none at all is bone or air."""
-        keep = 1 - where
+        if box is None:  # most strokes cover a small part of the head
+            box = ndimage.find_objects((where > 0).view(np.uint8))[0]
+            where = where[box]
+            tissue = {name: share[box] if isinstance(share, np.ndarray) else share for name, share in tissue.items()}
+        where = where.astype(np.float32)
         for name, volume in self.maps.items():
             part = volume[box]
-            part *= keep
+            part *= 1 - where
             if name in tissue:
                 part += where * tissue[name]
 
-    def ellipsoid(
-        self,
-        centre: tuple[float, float, float],
-        axes: tuple[float, float, float],
-        texture: Volume | None = None,
-        level: float = 0.0,
-        **tissue: float | Volume,
-    ) -> None:
-        """Fill an ellipsoid (millimetres); with `texture`, only where that field is above `level`."""
-        box = []
-        for c, a, o, n in zip(centre, axes, ORIGIN, SHAPE, strict=True):
-            box.append(slice(int(max(0, c - a - 2 - o)), int(min(n, c + a + 3 - o))))
-        x, y, z = (w[tuple(b if w.shape[i] > 1 else slice(None) for i, b in enumerate(box))] for w in self.world)
+    def organ(self, row: dict[str, str], side: int) -> None:
+        """Paint one row of head_organs.csv: an ellipsoid, or the part of it where its texture is above a level."""
+        centre = np.array([side * float(row["x"]), float(row["y"]), float(row["z"])])
+        half = np.array([float(row["half_x"]), float(row["half_y"]), float(row["half_z"])])
+        low = np.clip(np.floor(centre - half - 2 - ORIGIN), 0, SHAPE).astype(int)
+        high = np.clip(np.ceil(centre + half + 3 - ORIGIN), 0, SHAPE).astype(int)
+        box = tuple(slice(a, b) for a, b in zip(low, high, strict=True))
+        x, y, z = self.world[0][box[0]], self.world[1][:, box[1]], self.world[2][:, :, box[2]]
         r = np.sqrt(
-            ((x - centre[0]) / axes[0]) ** 2 + ((y - centre[1]) / axes[1]) ** 2 + ((z - centre[2]) / axes[2]) ** 2
+            ((x - centre[0]) / half[0]) ** 2 + ((y - centre[1]) / half[1]) ** 2 + ((z - centre[2]) / half[2]) ** 2
         )
-        r = r + 0.09 * self.rough[tuple(box)] * (min(axes) > 3) * (tissue.get("fluid", 0.0) == 0)  # no organ is a sphere
-        where = np.clip((1 - r) * min(axes) + 0.5, 0, 1).astype(np.float32)
-        if texture is not None:
-            where = where * np.clip((texture[tuple(box)] - level) * 2 + 0.5, 0, 1)
-        self.fill(where, tuple(box), **tissue)
+        if half.min() > 3 and not row["organ"].startswith("globe"):  # nothing but the eye is so round
+            r = r + 0.09 * self.rough[box]
+        where = np.clip((1 - r) * half.min() + 0.5, 0, 1)
+        if row["texture"]:
+            where = where * np.clip((self.textures[row["texture"]][box] - float(row["level"])) * 2 + 0.5, 0, 1)
+        self.fill(where, box, **{name: float(row[name]) for name in TISSUES if row[name]})
 
-    def pair(
-        self,
-        centre: tuple[float, float, float],
-        axes: tuple[float, float, float],
-        texture: Volume | None = None,
-        level: float = 0.0,
-        **tissue: float | Volume,
-    ) -> None:
-        """The same ellipsoid on both sides."""
-        for side in (-1, 1):
-            self.ellipsoid((side * centre[0], centre[1], centre[2]), axes, texture, level, **tissue)
+    def organs(self, layer: str) -> None:
+        """Paint the organs of a layer: "below" the skull and dura, or "above" (after) brain and dura."""
+        for row in _organs():
+            if row["layer"] == layer:
+                for side in (1, -1) if row["sides"] == "both" else (1,):
+                    self.organ(row, side)
+
+
+def _organs() -> list[dict[str, str]]:
+    with (Path(__file__).parent / "head_organs.csv").open(encoding="utf-8", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def _grid_mm(step: int) -> tuple[Volume, ...]:
+    axes = (np.arange(0, n, step, dtype=np.float32) + np.float32(o) for n, o in zip(SHAPE, ORIGIN, strict=True))
+    return np.meshgrid(*axes, indexing="ij", sparse=True)
+
+
+def _skin(vault: Volume) -> Volume:
+    """Millimetres inside the skin on the 2 mm grid: the vault with its scalp, joined to face, ears and neck."""
+    x, y, z = _grid_mm(2)
+
+    def solid(cx: float, cy: float, cz: float, ax: float, ay: float, az: float, power: float = 2.0) -> Volume:
+        px, py, pz = np.abs((np.abs(x) - cx) / ax), np.abs((y - cy) / ay), np.abs((z - cz) / az)
+        return np.asarray((1 - (px**power + py**power + pz**power) ** (1 / power)) * min(ax, ay, az))
+
+    outer = vault + 12.5
+    neck = (1 - np.sqrt((x / 60) ** 2 + ((y + 26 - 0.12 * (z + 90)) / 62) ** 2)) * 60 + np.clip(-70 - z, None, 0)
+    for shape in (
+        solid(0, -12, -28, 77, 93, 52),  # temples and base of the skull
+        solid(0, 42, -72, 64, 52, 64, 2.6),  # face
+        solid(0, 8, -84, 68, 44, 52, 2.6),  # chewing muscles, parotid glands
+        solid(0, 96, -66, 12, 17, 20),  # nose
+        solid(0, 62, -114, 46, 34, 28),  # chin
+        neck,
+    ):  # smooth union: two shapes within 8 mm of each other blend
+        h = np.clip(0.5 + (outer - shape) / 16, 0, 1)
+        outer = shape * (1 - h) + outer * h + 8 * h * (1 - h)
+    return np.asarray(np.maximum(outer, solid(80, -22, -45, 6, 13, 24)), dtype=np.float32)  # ears
 
 
 @functools.lru_cache(maxsize=1)
 def head() -> Head:
-    """Build the atlas head (a few seconds, then kept); raises what `radlib.assets.fetch` raises."""
+    """Build the atlas head (some seconds, then kept); raises what `radlib.assets.fetch` raises."""
     rng = np.random.default_rng(152)  # the atlas head is the same for every cohort
     t1, grey, white = (_read_atlas(name) for name in ("mni_t1", "mni_grey", "mni_white"))
-    brain2 = t1[::2, ::2, ::2] > 0
-    inside2 = _closed(brain2, 8)
-    depth2 = _signed_distance(inside2)
-    x, y, z = np.meshgrid(
-        *(np.arange(0, n, 2) + o for n, o in zip(SHAPE, ORIGIN, strict=True)), indexing="ij", sparse=True
-    )
-
-    def solid(cx: float, cy: float, cz: float, ax: float, ay: float, az: float, power: float = 2.0) -> Volume:
-        r = (np.abs((np.abs(x) - cx) / ax) ** power + np.abs((y - cy) / ay) ** power
-             + np.abs((z - cz) / az) ** power) ** (1 / power)
-        return np.asarray((1 - r) * min(ax, ay, az), dtype=np.float32)
-
-    vault2 = ndimage.gaussian_filter(_signed_distance(_closed(brain2, 24)), 4)
-    outer2 = vault2 + 12.5
-    neck = (1 - np.sqrt((x / 60) ** 2 + ((y + 26 - 0.12 * (z + 90)) / 62) ** 2)) * 60 + np.clip(-70 - z, None, 0)
-    face = (
-        solid(0, -12, -28, 77, 93, 52),  # temples and base of the skull
-        solid(0, 42, -72, 64, 52, 64, 2.6),
-        solid(0, 8, -84, 68, 44, 52, 2.6),  # chewing muscles, parotid glands
-        solid(0, 96, -66, 12, 17, 20),  # nose
-        solid(0, 62, -114, 46, 34, 28),  # chin
-        np.asarray(neck, dtype=np.float32),
-    )
-    for shape in face:  # smooth union: two shapes within 8 mm of each other blend
-        h = np.clip(0.5 + (outer2 - shape) / 16, 0, 1)
-        outer2 = shape * (1 - h) + outer2 * h + 8 * h * (1 - h)
-    outer2 = np.maximum(outer2, solid(80, -22, -45, 6, 13, 24))  # ears
-    depth, outer, vault = _to_1mm(depth2), _to_1mm(outer2.astype(np.float32)), _to_1mm(vault2)
+    brain_2mm = t1[::2, ::2, ::2] > 0
+    vault_2mm = ndimage.gaussian_filter(_signed_distance(_closed(brain_2mm, 24)), 4)
+    depth = _to_1mm(_signed_distance(_closed(brain_2mm, 8)))
+    vault, skin = _to_1mm(vault_2mm), _to_1mm(_skin(vault_2mm))
     coarse, fine = smooth_noise(rng, SHAPE, 5), smooth_noise(rng, SHAPE, 2)
-
-    paint = _Canvas(coarse)
-    wx, wy, wz = paint.world
-    body = np.clip(outer + 0.5, 0, 1)
+    x, y, z = _grid_mm(1)
     grain = np.take(fine, np.arange(SHAPE[2]) // 3 + 60, axis=2)  # muscle fibres and fat planes run up and down
-    septa = np.clip(1.1 - 2.6 * np.abs(coarse + 0.6 * grain), 0, 1) * np.clip(0.55 + 0.2 * grain, 0, 1)
-    paint.fill(body, muscle=np.clip(1 - 0.6 * septa + 0.08 * coarse, 0, 1.0), fat=0.6 * septa)
-    skin_fat = np.clip(outer - 1, 0, 1) * np.clip(6.0 + 0.7 * coarse - outer, 0, 1)
-    paint.fill(skin_fat, fat=np.clip(0.85 + 0.1 * fine + 0.06 * coarse, 0, 1))
-    for side in (-1, 1):  # muscles with little fat between them
-        for at, axes in (((52, 8, -88), (9, 20, 26)), ((60, 12, -28), (9, 24, 26)), ((34, 8, -80), (10, 14, 16)),
-                         ((24, -62, -100), (18, 14, 50)), ((46, -30, -110), (10, 14, 40))):
-            paint.ellipsoid((side * at[0], at[1], at[2]), axes, grain + 0.6 * coarse, -0.7, muscle=0.92, fat=0.05)
-        paint.ellipsoid((side * 45, 10, -92), (4.5, 14, 28))  # jaw: dark bone around marrow
-        paint.ellipsoid((side * 45, 10, -92), (2.6, 12, 26), fat=0.6)
-        for t in np.linspace(0, 1, 6):
-            paint.ellipsoid((side * (45 - 33 * t), 14 + 66 * t**0.8, -118), (6, 7, 9))
-            paint.ellipsoid((side * (45 - 33 * t), 14 + 66 * t**0.8, -119), (4, 5, 6.5), fat=0.55)
-    # jaw, tongue and airways
-    paint.ellipsoid((0, 48, -108), (24, 34, 18), muscle=0.8, fat=0.15)
-    paint.ellipsoid((0, 48, -108), (24, 34, 18), coarse + fine, 0.9, fat=0.6, muscle=0.4)
-    paint.ellipsoid((0, 50, -88), (21, 30, 3), fat=0.5)
-    paint.ellipsoid((0, 46, -91), (18, 28, 1.6))
-    paint.ellipsoid((0, 8, -112), (10, 5, 30))
-    paint.ellipsoid((0, 10, -70), (10, 9, 18))
-    paint.pair((28, 48, -66), (16, 18, 17), enhancing=0.9)
-    paint.pair((28, 48, -66), (14.5, 16.5, 15.5))
-    paint.ellipsoid((0, 58, -64), (14, 36, 18), enhancing=0.8)
-    paint.ellipsoid((0, 58, -64), (14, 36, 18), np.asarray(np.sin(wx * 1.1) + 0.8 * fine, dtype=np.float32), 0.4)
-    # orbits
-    paint.pair((31, 50, -40), (20.5, 26, 19.5))
-    paint.pair((31, 51, -40), (18, 27, 17), fat=np.float32(0.75))
-    for at in ((31, 46, -27), (31, 46, -52), (17, 46, -40), (44, 46, -40)):
-        paint.pair(at, (3, 18, 3), muscle=0.5, enhancing=0.5)
-    paint.pair((25, 38, -38), (2.5, 22, 2.5), white=0.9)
-    paint.pair((33, 63, -40), (12.5, 12.5, 12.5), muscle=0.7, enhancing=0.3)
-    paint.pair((33, 63, -40), (11, 11, 11), fluid=0.9)
-    # skull base: petrous bone with air cells, sphenoid, clivus, ethmoid
-    paint.pair((45, -24, -50), (24, 18, 14), muscle=0.15, fat=0.1)
-    paint.pair((50, -30, -52), (18, 16, 14), coarse + fine, 0.4, fat=0.35)
-    paint.ellipsoid((0, 30, -40), (26, 26, 11), fat=0.25, muscle=0.15)
-    for t in np.linspace(0, 1, 9):
-        paint.ellipsoid((0, -9 - 17 * t, -38 - 30 * t), (11 - 3 * t, 5, 5), fat=0.5, muscle=0.2)
-    paint.ellipsoid((0, 23, -43), (15, 13, 10), enhancing=0.8)
-    paint.ellipsoid((0, 23, -43), (14, 12, 9))
-    paint.ellipsoid((0, 54, -40), (13, 22, 14), enhancing=0.65)
-    paint.ellipsoid((0, 54, -40), (13, 22, 14), np.asarray(np.sin(wx * 0.9) + fine, dtype=np.float32), -0.1)
-    # cervical spine
-    for k, level in enumerate(np.arange(-82, -150, -17)):
-        cy = -24 - 0.02 * k * 17
-        paint.ellipsoid((0, cy, float(level)), (10, 8, 7.5), fat=0.35, muscle=0.35)
-        paint.ellipsoid((0, cy - 38, float(level) - 4), (4, 10, 3.5), fat=0.45)
-    tube = np.sqrt((wx / 1.2) ** 2 + (wy + 44 + 0.04 * (wz + 80)) ** 2) + np.clip(wz + 64, 0, None) * 3
-    paint.fill(np.clip(10 - tube, 0, 1).astype(np.float32), fluid=1.0)
-    paint.fill(np.clip(5.5 - tube, 0, 1).astype(np.float32), white=0.5, grey=0.5)
+    textures = {"fibres": grain + 0.6 * coarse, "patches": coarse + fine, "slats": np.sin(x) + 0.9 * fine}
+    paint = _Canvas(textures, coarse)
 
-    # skull: two dark tables around patchy marrow, wherever the dura is within 8 mm
+    septa = np.clip(1.1 - 2.6 * np.abs(textures["fibres"]), 0, 1) * np.clip(0.55 + 0.2 * grain, 0, 1)
+    paint.fill(np.clip(skin + 0.5, 0, 1), muscle=np.clip(1 - 0.6 * septa + 0.08 * coarse, 0, 1), fat=0.6 * septa)
+    under_skin = np.clip(skin - 1, 0, 1) * np.clip(6 + 0.7 * coarse - skin, 0, 1)
+    paint.fill(under_skin, fat=np.clip(0.85 + 0.1 * fine + 0.06 * coarse, 0, 1))
+    paint.organs("below")
+    canal = np.sqrt((x / 1.2) ** 2 + (y + 44 + 0.04 * (z + 80)) ** 2) + np.clip(z + 64, 0, None) * 3
+    paint.fill(np.clip(10 - canal, 0, 1), fluid=1.0)
+    paint.fill(np.clip(5.5 - canal, 0, 1), white=0.5, grey=0.5)  # spinal cord
+
+    # skull: two dark tables around patchy marrow, along the dura but not where the dura leaves the vault
     thick = 6.5 + 0.7 * coarse
-    out_of_dura = -depth
-    shell = np.clip(out_of_dura, 0, 1) * np.clip(thick - out_of_dura, 0, 1) * np.clip((wz + 45) / 8, 0, 1)
-    frontal_gap = np.clip(-vault, 0, None) < 9
-    marrow = np.clip(1 - np.abs(out_of_dura - 0.5 * thick) / (0.28 * thick), 0, 1) * np.clip(0.4 + 0.25 * coarse, 0, 1)
-    paint.fill(np.asarray(shell * frontal_gap, dtype=np.float32), fat=marrow * 0.7)
-    paint.ellipsoid((0, 75, -22), (15, 4, 8))  # frontal sinus
+    shell = np.clip(-depth, 0, 1) * np.clip(thick + depth, 0, 1) * np.clip((z + 45) / 8, 0, 1) * (vault > -9)
+    marrow = np.clip(1 - np.abs(-depth - 0.5 * thick) / (0.28 * thick), 0, 1) * np.clip(0.4 + 0.25 * coarse, 0, 1)
+    paint.fill(shell, fat=0.7 * marrow)
 
-    # inside the dura: fluid, then the atlas brain, then what enhances after contrast medium
-    cavity = np.clip(depth + 0.5, 0, 1)
-    paint.fill(cavity, fluid=1.0)
-    paint.fill(np.asarray(np.clip(depth + 1.2, 0, 1) * np.clip(0.8 - depth, 0, 1)), enhancing=0.42, fluid=0.3)
-    falx = np.clip(1.1 - np.abs(wx), 0, 1) * (depth > 0) * (wz > 8 - 0.28 * wy) * np.clip(1 - white * 3, 0, 1)
+    # inside the dura: fluid, the atlas brain, then what takes up contrast medium
+    paint.fill(np.clip(depth + 0.5, 0, 1), fluid=1.0)
+    paint.fill(np.clip(depth + 1.2, 0, 1) * np.clip(0.8 - depth, 0, 1), enhancing=0.42, fluid=0.3)  # dura
     brain = np.clip(white + grey, 0, 1)
-    paint.maps["white"] = paint.maps["white"] * (1 - brain) + white
-    paint.maps["grey"] = paint.maps["grey"] * (1 - brain) + np.minimum(grey, 1 - white)
-    for name in ("fluid", "fat", "muscle", "enhancing"):
-        paint.maps[name] *= 1 - brain
-    paint.fill(np.asarray(falx * 0.8, dtype=np.float32), enhancing=0.6, fluid=0.3)
-    sinus = np.clip(4.2 - np.hypot(wx, (depth - 2) * 1.1), 0, 1) * np.clip((wz + 5 - 0.25 * wy) / 5, 0, 1)
-    sinus = sinus * np.clip((55 - wy) / 10, 0, 1)
-    paint.fill(np.asarray(sinus, dtype=np.float32), enhancing=0.95)
-    paint.ellipsoid((0, 4, -37), (13, 11, 5), fat=0.2, muscle=0.1)  # floor of the sella
-    paint.pair((12, 3, -33), (6, 11, 6.5), enhancing=0.7)  # cavernous sinus
-    paint.pair((12, 6, -33), (2.6, 6, 2.6))  # carotid, flow void
-    paint.ellipsoid((0, 4, -33), (7, 5.5, 4), enhancing=0.75)  # pituitary gland
-    paint.ellipsoid((0, 1, -26), (1.3, 1.3, 7), enhancing=0.7)  # its stalk
-    paint.ellipsoid((0, -17, -30), (1.7, 1.7, 14), enhancing=0.3)  # basilar artery
-    paint.pair((21, -38, 8), (2.5, 7, 5), enhancing=0.8)  # choroid plexus
+    share = np.maximum(white + grey, 1e-6)
+    paint.fill(brain, white=white / share, grey=grey / share)
+    falx = np.clip(1.1 - np.abs(x), 0, 1) * (depth > 0) * (z > 8 - 0.28 * y) * np.clip(1 - white * 3, 0, 1)
+    paint.fill(0.8 * falx, enhancing=0.6, fluid=0.3)
+    sagittal_sinus = np.clip(4.2 - np.hypot(x, (depth - 2) * 1.1), 0, 1)
+    paint.fill(sagittal_sinus * np.clip((z + 5 - 0.25 * y) / 5, 0, 1) * np.clip((55 - y) / 10, 0, 1), enhancing=0.95)
+    paint.organs("above")
     tissues = np.stack([np.clip(np.round(255 * paint.maps[name]), 0, 255).astype(np.uint8) for name in TISSUES])
     return Head(tissues=tissues, depth=depth.astype(np.float16))

@@ -1,10 +1,11 @@
 """A Brain Tumor cohort of virtual patients, written as the real release is: 1.mat ... N.mat, MATLAB v7.3.
 
 Each patient is the atlas head with a tumour grown in it, an own shape, pose, contrast, coil, noise, and one to three
-series (axial, coronal, sagittal) of thick slices through the tumour. What is drawn per patient (contrast, noise, field of
-view, planes) never depends on the class, so that only the tumour tells it.
+series (axial, coronal, sagittal) of thick slices through the tumour. What is drawn per patient (contrast, noise, field
+of view, planes) never depends on the class, so that only the tumour tells it.
 """
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from scipy import ndimage
 from tqdm import tqdm
 
 from radlib.data.standins import anatomy, lesions
-from radlib.data.standins.anatomy import TISSUES, Volume
+from radlib.data.standins.anatomy import Volume
 
 # The real release has 82 / 89 / 62 patients and 708 / 1,426 / 930 slices of labels 1 / 2 / 3, 13 slices a patient;
 # about half as many slices here. Order of the labels in its files: 1, then 3 between two blocks of 2.
@@ -61,15 +62,17 @@ def _shares(total: int, weights: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def plan(patients: int, seed: int) -> list[Plan]:
-    """Who is in the cohort. One glioma patient, scanned twice, is in it under two near-equal ids (SIM0021, SIM0021B)."""
+    """Who is in the cohort; one glioma patient, scanned twice, has two near-equal ids (SIM0021, SIM0021B)."""
     rng = np.random.default_rng([seed, 0])
     per_label = _shares(patients, PATIENTS_PER_LABEL)
     labels = np.repeat([1, 2, 3], per_label)
     totals = _shares(round(SLICES_A_PATIENT * patients), SLICES_PER_LABEL)
-    slices = np.concatenate([
-        _shares(max(int(total), n), np.round(100 * rng.uniform(0.35, 1.65, n)).astype(int))
-        for total, n in zip(totals, per_label, strict=True)
-    ])
+    slices = np.concatenate(
+        [
+            _shares(max(int(total), n), np.round(100 * rng.uniform(0.35, 1.65, n)).astype(int))
+            for total, n in zip(totals, per_label, strict=True)
+        ]
+    )
     rescan = int(per_label[0] + per_label[1] // 2)
     out = []
     for i in range(patients):
@@ -199,7 +202,7 @@ def _outline(distance: Volume) -> NDArray[np.float64] | None:
     """The largest closed contour at the tumour's surface, about one point every 12 pixels as in the real outlines."""
     if (distance < 0).sum() < 25:
         return None
-    lines = contourpy.contour_generator(z=distance).lines(0.0)
+    lines = [np.asarray(line) for line in contourpy.contour_generator(z=distance).lines(0.0)]
     line = max(lines, key=lambda p: float(np.ptp(p[:, 0]) * np.ptp(p[:, 1])))
     length = np.concatenate([[0], np.cumsum(np.hypot(*np.diff(line, axis=0).T))])
     points = int(np.clip(2 * length[-1] / 12, 11, 45))
@@ -243,25 +246,39 @@ def write_mat(path: Path, who: Plan, picture: Slice) -> None:
         raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
 
 
+def _numbers(people: list[Plan]) -> list[list[int]]:
+    """File numbers of each patient's slices: by label, then plane, as in the release, so never one block a patient."""
+    places = [
+        (who.label, PLANES.index(plane), i, k)
+        for i, who in enumerate(people)
+        for plane, n in who.series
+        for k in range(n)
+    ]
+    number = {place: at for at, place in enumerate(sorted(places), start=1)}
+    return [[number[place] for place in places if place[2] == i] for i in range(len(people))]
+
+
 def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, object]:
     """Write a cohort into the empty `folder`; returns what the marker says of it (slices, labels, relatives, note)."""
     people = plan(patients, seed)
+    numbers = _numbers(people)
     anatomy.head()
-    with ThreadPoolExecutor(2) as pool:  # scipy and numpy let go of the interpreter's lock
-        scans = pool.map(lambda who: scan(who, seed), people)
-        done = list(tqdm(scans, total=patients, desc="virtual patients", unit="patient", disable=not progress))
-    # file numbers as in the release: by label, then by plane, so a patient's slices are not one block
-    order = sorted(
-        (who.label, PLANES.index(picture.plane), i, j)
-        for i, who in enumerate(people)
-        for j, picture in enumerate(done[i])
-    )
-    for number, (_, _, i, j) in enumerate(order, start=1):
-        write_mat(folder / f"{number}.mat", people[i], done[i][j])
+
+    def one(i: int) -> None:
+        for picture, number in zip(scan(people[i], seed), numbers[i], strict=True):
+            write_mat(folder / f"{number}.mat", people[i], picture)
+
+    # threads, not processes: scipy and numpy let go of the interpreter's lock, and the head is shared
+    pool = ThreadPoolExecutor(min(4, os.cpu_count() or 1))
+    try:
+        list(tqdm(pool.map(one, range(patients)), "virtual patients", patients, unit="patient", disable=not progress))
+    finally:
+        pool.shutdown(cancel_futures=True)
+    slices = {label: sum(n for who in people if who.label == label for _, n in who.series) for label in lesions.LABELS}
     twice = {who.person for who in people if who.person != who.scan}
     return {
-        "slices": len(order),
-        "labels": {lesions.LABELS[k]: sum(o[0] == k for o in order) for k in lesions.LABELS},
+        "slices": sum(slices.values()),
+        "labels": {lesions.LABELS[label]: n for label, n in slices.items()},
         "near_equal_ids": [who.patient for who in people if who.person in twice],
-        "note": "Virtual patients from the ICBM152 average MRI with simulated tumours; no real patient, no real lesion.",
+        "note": "Virtual patients made from the ICBM152 average MRI, with simulated tumours; nobody's real scan.",
     }

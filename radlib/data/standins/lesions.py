@@ -118,8 +118,8 @@ def _meningioma(rng: np.random.Generator, head: Head) -> Lesion:
             at = steps[int(np.flatnonzero(inside).max())]
         depth = head.depth.astype(np.float32)
         for _ in range(40):  # walk along the depth's gradient to the dura, then inwards by a share of the radius
-            box = tuple(slice(int(c) - 3, int(c) + 4) for c in at)
-            normal = np.array([g.mean() for g in np.gradient(depth[box])])
+            near = tuple(slice(int(c) - 3, int(c) + 4) for c in at)
+            normal = np.array([g.mean() for g in np.gradient(depth[near])])
             normal /= np.linalg.norm(normal) + 1e-6
             here = float(ndimage.map_coordinates(depth, at[:, None], order=1)[0])
             if abs(here) < 0.5:
@@ -133,8 +133,8 @@ def _meningioma(rng: np.random.Generator, head: Head) -> Lesion:
     if name == "falx":
         midline = voxel(np.zeros(3))[0] - at[0]
         distance = np.maximum(distance, -side * (box.x - midline) + 0.5)
-    bright = rng.uniform(1.25, 2.1) + 0.06 * smooth_noise(rng, box.shape, 3)
-    if rng.random() < 0.25:  # dark, calcified or cystic part
+    bright = rng.uniform(1.45, 2.2) + 0.06 * smooth_noise(rng, box.shape, 3)
+    if rng.random() < 0.15:  # dark, calcified or cystic part
         bright = bright - 0.8 * _step(smooth_noise(rng, box.shape, 6) - 0.9)
     cover = _step(-distance)
     if rng.random() < 0.5 and name != "falx":  # dural tail
@@ -176,14 +176,14 @@ def _glioma(rng: np.random.Generator, head: Head) -> Lesion:
     distance = distance + 0.2 * radius * (0.75 - white_near)
     distance = np.maximum(distance, 2.5 - box.depth)
     texture = smooth_noise(rng, box.shape, 3)
-    kind = rng.choice(["ring", "low grade", "patchy", "solid"], p=[0.42, 0.28, 0.15, 0.15])
+    kind = rng.choice(["ring", "low grade", "patchy", "solid"], p=[0.46, 0.28, 0.18, 0.08])
     cover = _step(-distance, 2.0)
     if kind == "ring":
         rim = rng.uniform(2.5, 7) * (1 + 0.4 * smooth_noise(rng, box.shape, 5))
         core = _step(-distance - rim, 2.0)
         bright = rng.uniform(1.2, 2.0) * (1 - core) + core * rng.uniform(0.35, 0.7) + 0.1 * texture
     elif kind == "low grade":
-        bright = rng.uniform(0.55, 0.85) + 0.05 * texture
+        bright = rng.uniform(0.5, 0.78) + 0.05 * texture
         cover = _step(-distance, 5.0)
     elif kind == "patchy":
         spots = _step(smooth_noise(rng, box.shape, 6) - 0.6)
@@ -218,7 +218,7 @@ def _pituitary(rng: np.random.Generator, head: Head) -> Lesion:
         lobe = box.ball(np.array([rng.normal(0, 2), rng.normal(-1, 2), height]), upper * rng.uniform(0.85, 1.15, 3))
         distance = np.minimum(distance, lobe)
     distance = distance + 0.06 * radius * smooth_noise(rng, box.shape, 6)
-    bright = rng.uniform(1.05, 1.95) + 0.08 * smooth_noise(rng, box.shape, 3)
+    bright = rng.uniform(1.2, 2.0) + 0.08 * smooth_noise(rng, box.shape, 3)
     if rng.random() < 0.25:  # cyst or old bleeding inside
         cyst = _step(-distance - 0.25 * radius, 2.0) * _step(smooth_noise(rng, box.shape, 7) + 0.6)
         bright = bright * (1 - cyst) + cyst * rng.uniform(0.4, 0.75)

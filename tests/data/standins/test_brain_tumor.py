@@ -21,7 +21,8 @@ PATIENTS = 12
 
 @pytest.fixture(scope="module")
 def cohort(tmp_path_factory):
-    return standins.write("brain_tumor", tmp_path_factory.mktemp("standin") / "cohort", PATIENTS, seed=3, progress=False)
+    out = tmp_path_factory.mktemp("standin") / "cohort"
+    return standins.write("brain_tumor", out, PATIENTS, seed=3, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -30,13 +31,15 @@ def slices(cohort):
     for number in range(1, len(list(cohort.glob("*.mat"))) + 1):
         with h5py.File(cohort / f"{number}.mat") as file:
             box = file["cjdata"]
-            out.append({
-                "label": int(box["label"][0, 0]),
-                "patient": "".join(chr(c) for c in box["PID"][:, 0]),
-                "image": box["image"][()].T,
-                "border": box["tumorBorder"][()].reshape(-1, 2),
-                "mask": box["tumorMask"][()].T,
-            })
+            out.append(
+                {
+                    "label": int(box["label"][0, 0]),
+                    "patient": "".join(chr(c) for c in box["PID"][:, 0]),
+                    "image": box["image"][()].T,
+                    "border": box["tumorBorder"][()].reshape(-1, 2),
+                    "mask": box["tumorMask"][()].T,
+                }
+            )
     return out
 
 
@@ -194,11 +197,14 @@ def test_a_foreign_folder_is_left_alone(tmp_path):
     assert [p.name for p in tmp_path.iterdir()] == ["thesis.doc"]
 
 
-@pytest.mark.parametrize(("name", "patients", "seed", "says"), [
-    ("brain_tumour", 40, 0, "did you mean 'brain_tumor'"),
-    ("brain_tumor", 3, 0, "ask for 12 patients or more"),
-    ("brain_tumor", 40, -1, "seed of 0 or more"),
-])
+@pytest.mark.parametrize(
+    ("name", "patients", "seed", "says"),
+    [
+        ("brain_tumour", 40, 0, "did you mean 'brain_tumor'"),
+        ("brain_tumor", 3, 0, "ask for 12 patients or more"),
+        ("brain_tumor", 40, -1, "seed of 0 or more"),
+    ],
+)
 def test_bad_requests_are_answered_in_one_sentence(tmp_path, name, patients, seed, says):
     with pytest.raises(RadlibError, match=says):
         standins.write(name, tmp_path / "c", patients, seed)
