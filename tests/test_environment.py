@@ -1,6 +1,9 @@
 """The four descriptions of the environment (pyproject, lock, conda file, what is installed) agree."""
 
+import os
 import re
+import shutil
+import subprocess
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -65,3 +68,63 @@ def test_installed_packages_are_the_locked_ones() -> None:
     wanted = {pin.name: pinned_version(pin) for pin in locked() if not pin.marker or pin.marker.evaluate(environment)}
     different = {name: (version(name), pin) for name, pin in wanted.items() if version(name) != pin}
     assert not different, "installed and locked differ; run `make env`"
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """What `make env` reads, and a `python` that writes down what it is asked instead of doing it."""
+    for name in ("Makefile", "requirements.lock", "pyproject.toml"):
+        shutil.copy(REPOSITORY / name, tmp_path)
+    python = tmp_path / "python"
+    python.write_text(
+        f'#!/bin/sh\necho "$@" >> {tmp_path}/asked\n'
+        f'if [ "$2" = venv ]; then mkdir -p "$3/bin"; cp {tmp_path}/python "$3/bin/python"; fi\n'
+    )
+    python.chmod(0o755)
+    return tmp_path
+
+
+def make_env(checkout: Path, **variables: str) -> tuple[int, str, list[str]]:
+    """`make env` in `checkout` -> exit status, what it said, and the installs its python was asked for."""
+    asked = checkout / "asked"
+    asked.unlink(missing_ok=True)
+    settings = [f"{name}={value}" for name, value in {"PYTHON": str(checkout / "python"), **variables}.items()]
+    clean = {
+        name: value for name, value in os.environ.items() if not name.startswith("MAKE")
+    }  # when `make test` runs us
+    done = subprocess.run(["make", "env", *settings], cwd=checkout, env=clean, capture_output=True, text=True)
+    lines = asked.read_text().splitlines() if asked.exists() else []
+    return done.returncode, done.stdout + done.stderr, [line for line in lines if line.startswith("-m")]
+
+
+def test_the_environment_is_made_once_and_again_only_when_the_lock_or_pyproject_changes(checkout: Path) -> None:
+    status, said, asked = make_env(checkout)
+    assert status == 0 and "Installing requirements.lock" in said
+    assert [line.split()[1] for line in asked] == ["venv", "pip", "pip"]
+    assert "-r requirements.lock" in asked[1] and "--no-deps" in asked[2] and "-e ." in asked[2]
+
+    os.utime(checkout / "requirements.lock")  # as a git checkout does
+    assert make_env(checkout)[2] == []
+
+    with (checkout / "requirements.lock").open("a") as lock:
+        lock.write("# changed\n")
+    assert [line.split()[1] for line in make_env(checkout)[2]] == ["pip", "pip"]
+
+
+def test_a_half_made_environment_is_made_anew(checkout: Path) -> None:
+    (checkout / ".venv" / "bin").mkdir(parents=True)
+    leftover = checkout / ".venv" / "leftover"
+    leftover.touch()
+    assert make_env(checkout)[0] == 0
+    assert not leftover.exists()
+
+
+@pytest.mark.parametrize(
+    ("fails_on", "sentence"), [("version_info", "needs Python 3.11 or newer"), ("ensurepip", "python3-venv")]
+)
+def test_a_python_that_cannot_serve_is_answered_with_one_sentence(checkout: Path, fails_on: str, sentence: str) -> None:
+    python = checkout / "python"
+    python.write_text(python.read_text() + f'case "$2" in *{fails_on}*) exit 1;; esac\n')
+    status, said, asked = make_env(checkout)
+    assert status != 0 and sentence in said
+    assert asked == [] and not (checkout / ".venv").exists()
