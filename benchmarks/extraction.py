@@ -40,9 +40,10 @@ def operations(backbone: Backbone) -> int:
     module, width = backbone.module, backbone.spec.width
     h, w = module.patch_embed.grid_size
     pixels = module.patch_embed.proj.weight[0].numel()  # 3 p p
-    hidden: int = module.blocks[0].mlp.fc1.out_features
+    mlp = module.blocks[0].mlp
+    widths = mlp.fc1.out_features + mlp.fc2.in_features  # 2 M; 3 M where fc1 also makes the gates
     tokens = 1 + h * w
-    block = 2 * tokens * width * (3 * width + width + 2 * hidden) + 4 * tokens * tokens * width
+    block = 2 * tokens * width * (3 * width + width + widths) + 4 * tokens * tokens * width
     total: int = len(module.blocks) * block + 2 * h * w * pixels * width
     return total
 

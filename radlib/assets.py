@@ -213,8 +213,6 @@ def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) 
     failures = 0
     with tqdm(total=wheel.size, unit="B", unit_scale=True, desc=f"{wheel.project} {wheel.version}") as bar:
         while (have := _size(part)) < wheel.size:
-            bar.n = have
-            bar.refresh()
             reason = "the connection was cut"
             try:
                 _continue(address, part, have, wheel.size, certificates, bar)
@@ -225,13 +223,9 @@ def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) 
                 elif status < 500 and status != requests.codes.too_many_requests:
                     raise
                 reason = f"status {status}"
-            except (
-                requests.ConnectionError,
-                requests.Timeout,
-                requests.exceptions.ChunkedEncodingError,
-            ) as error:
-                if isinstance(error, requests.exceptions.SSLError):
-                    raise
+            except requests.exceptions.SSLError:
+                raise
+            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
                 reason = type(error).__name__
             failures = 0 if _size(part) > have else failures + 1
             if failures == ATTEMPTS:
@@ -250,9 +244,8 @@ def _continue(address: str, part: Path, have: int, size: int, certificates: str 
     with requests.get(address, headers=headers, stream=True, timeout=30, verify=certificates or True) as answer:
         answer.raise_for_status()
         resumed = answer.status_code == requests.codes.partial_content
+        bar.n = have if resumed else 0
         with part.open("ab" if resumed else "wb") as file:
-            if not resumed:
-                bar.reset()
             for block in answer.iter_content(BLOCK):
                 file.write(block)
                 bar.update(len(block))

@@ -214,6 +214,8 @@ def _headless(module: nn.Module, row: BackboneSpec) -> nn.Module:
 
 def _resize(module: nn.Module, row: BackboneSpec, image_size: int) -> None:
     """Make `module` take images of `image_size` px, stretching its position embedding."""
+    if not hasattr(module, "set_input_size"):
+        raise RadlibError(f"'{row.id}' takes images of {row.image_size} px only, not {image_size}.")
     published = module.pos_embed
     module.set_input_size(img_size=(image_size, image_size))
     # DINOv2 without registers has its own rule; timm's serves the others
@@ -234,16 +236,19 @@ def _sha256(module: nn.Module) -> str:
 def _timm_spec(timm_name: str) -> BackboneSpec:
     import timm
 
-    config = timm.models.get_pretrained_cfg(timm_name) if timm.is_model(timm_name) else None
-    if config is None:
-        near = difflib.get_close_matches(timm_name, timm.list_models(pretrained=True), n=5)
+    known = timm.list_models(pretrained=True)
+    if timm_name not in known and timm_name not in {tagged.split(".")[0] for tagged in known}:
+        near = difflib.get_close_matches(timm_name, known, n=5)
         raise unknown_name("pretrained timm model", timm_name, near)
+    config = timm.models.get_pretrained_cfg(timm_name)
     with torch.device("meta"):
         module = timm.create_model(timm_name)
     patches = getattr(module, "patch_embed", None)
-    has_class_token = getattr(module, "cls_token", None) is not None
+    has_class_token = getattr(module, "cls_token", None) is not None and hasattr(module, "get_intermediate_layers")
     if patches is not None and not has_class_token:
-        raise RadlibError(f"timm's '{timm_name}' has patches but no class token; choose a ViT with one or a CNN.")
+        raise RadlibError(
+            f"timm's '{timm_name}' gives no class and patch tokens block by block; choose another ViT or a CNN."
+        )
     return BackboneSpec(
         id=f"timm:{timm_name}",
         title=timm_name,

@@ -1,7 +1,8 @@
 """Pretrained weights from the model hub, without the minute of retries when there is no network."""
 
-import os
 from pathlib import Path
+
+from tqdm import tqdm
 
 from radlib.errors import RadlibError
 
@@ -27,19 +28,19 @@ def weights_file(timm_name: str) -> Path:
         return path
     import requests
     from huggingface_hub import constants, hf_hub_download, hf_hub_url
-    from huggingface_hub.errors import HfHubHTTPError
 
     repository, filename = _where(timm_name)
     if constants.HF_HUB_OFFLINE:
         raise _not_had(timm_name, "HF_HUB_OFFLINE is set")
     try:
         requests.head(hf_hub_url(repository, filename), timeout=SECONDS).raise_for_status()
-        return Path(hf_hub_download(repository, filename))
-    except (requests.RequestException, HfHubHTTPError) as error:
-        answer = getattr(error, "response", None)
-        raise _not_had(timm_name, f"status {answer.status_code}" if answer is not None else "no answer") from error
-    except OSError as error:
-        raise _not_had(timm_name, os.strerror(error.errno) if error.errno else type(error).__name__) from error
+    except requests.RequestException as error:
+        reason = f"status {error.response.status_code}" if error.response is not None else "no answer"
+        raise _not_had(timm_name, reason) from error
+    try:
+        return Path(hf_hub_download(repository, filename, tqdm_class=tqdm))  # its own bar is a widget in notebooks
+    except Exception as error:  # its network client, its file locks and the disk raise a family each
+        raise _not_had(timm_name, f"{type(error).__name__}: {' '.join(str(error).split())[:200]}") from error
 
 
 def _where(timm_name: str) -> tuple[str, str]:
