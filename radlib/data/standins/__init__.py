@@ -14,7 +14,7 @@ from pathlib import Path
 from radlib.data.standins import brain_tumor
 from radlib.errors import RadlibError, unknown_name
 
-VERSION = 4  # raise whenever the same seed would give other bytes
+VERSION = 5  # raise whenever the same seed would give other bytes
 MARKER = "STANDIN.json"
 
 Generator = Callable[[Path, int, int, bool], dict[str, object]]

@@ -175,6 +175,7 @@ def _glioma(rng: np.random.Generator, head: Head) -> Lesion:
     distance = box.ball(np.zeros(3), radius * rng.uniform(0.75, 1.3, 3)) + 0.16 * radius * rough
     distance = distance + 0.2 * radius * (0.75 - white_near)
     distance = np.maximum(distance, 2.5 - box.depth)
+    distance = np.maximum(distance, box.ball(np.zeros(3), np.full(3, HALF_BOX - 4.0)))  # ends within its box
     texture = smooth_noise(rng, box.shape, 3)
     kind = rng.choice(["ring", "low grade", "patchy", "solid"], p=[0.46, 0.28, 0.18, 0.08])
     cover = _step(-distance, 2.0)

@@ -146,6 +146,7 @@ def test_a_glioma_sits_in_white_matter_away_from_the_dura(seed):
     one = lesions.grow(2, np.random.default_rng(seed), head)
     assert head.tissues[0][tuple(np.round(one.centre).astype(int))] > 200  # of 255
     assert head.depth[one.box].astype(float)[one.distance < 0].min() > 2
+    assert (np.abs(np.argwhere(one.distance < 0) - lesions.HALF_BOX) < lesions.HALF_BOX - 1).all()  # not cut off
 
 
 @pytest.mark.parametrize("seed", range(6))
