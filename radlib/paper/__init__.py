@@ -11,7 +11,7 @@ TABLES = ("table04",)
 
 
 def table(name: str) -> pd.DataFrame:
-    """Table `name` (e.g. ``table04``): one row a printed number, with the ids this package uses beside the names printed.
+    """Table `name` (e.g. ``table04``): one row a printed number, with this package's ids beside the names printed.
 
     ``table04``: method, architecture, backbone, dataset, auroc (0 to 1).
     """

@@ -1,0 +1,95 @@
+"""What a page says of its numbers in words: whose images, how sure, from what."""
+
+from html import escape
+
+from radlib.report.comparison import ORIGIN_WORDS
+from radlib.report.result import Result
+
+
+def status_html(this_run: list[Result]) -> str:
+    """One strip: whose images this page's run used, how many, on what machine."""
+    if not this_run:
+        return '<div class="radlib-strip"><span class="chip">nothing was run</span></div>'
+    first = this_run[0]
+    chips = [(f"chip-{first.data.origin}", f"This run: {ORIGIN_WORDS[first.data.origin]}")]
+    chips += [
+        ("", f"{name}: {first.data.images[name]:,} images, {first.data.patients[name]} patients")
+        for name in ("train", "validation", "test")
+    ]
+    seconds = sum(found.seconds["fit"] for found in this_run if found.scored == "all")
+    by_backbone = {found.backbone.id: found.seconds["features"] for found in this_run}
+    chips += [("", f"{(seconds + sum(by_backbone.values())) / 60:.1f} min on {first.device}")]
+    spans = "".join(f'<span class="chip {kind}">{escape(text)}</span>' for kind, text in chips)
+    return f'<div class="radlib-strip">{spans}</div>'
+
+
+def provenance_html(results: list[Result], title: str) -> str:
+    """A folded box headed `title`: what made these numbers, to the hash; empty without results."""
+    if not results:
+        return ""
+    first = results[0]
+    facts = {
+        "Data": f"{first.data.title} ({ORIGIN_WORDS[first.data.origin]}). {first.data.note}",
+        "Data fingerprint": first.data.fingerprint,
+        "Split sha256": first.data.split_sha256,
+        "Preprocessing": f"{first.preprocessing}, {first.backbone.image_size} px",
+        "Seed": str(first.seed),
+        "Intervals": f"{first.interval.level:.0%} percentile over {first.interval.resamples:,} resamples of patients",
+        "Runtime": f"{first.backbone.runtime} on {first.device}",
+        "Versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
+        "Commit": first.commit,
+    }
+    facts |= {f"Weights of {found.backbone.id}": found.backbone.weights_sha256 for found in results}
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
+    return (
+        f'<details class="radlib-provenance"><summary>Provenance: {escape(title)}</summary><dl>{items}</dl></details>'
+    )
+
+
+def reading(published: list[Result], this_run: list[Result]) -> str:
+    """Markdown: what the Results at hand allow to conclude, and what not."""
+    said = []
+    heads = {
+        found.backbone.id: found for found in published if (found.protocol, found.scored) == ("linear_probe", "all")
+    }
+    if heads:
+        best = max(heads.values(), key=lambda found: found.value)
+        width = best.interval.high - best.interval.low
+        said.append(
+            f"- On the paper's own {best.n_images:,} test images of {best.n_patients} patients the best row here, "
+            f"*{best.backbone.title}*, reaches {_with_interval(best)}. **This test set tells apart models that differ by "
+            f"about {width:.2f}** (the width of that interval); smaller gaps, most of the paper's among them, may be the "
+            "luck of which patients were drawn."
+        )
+    for found in published:
+        if (
+            found.scored != "all"
+            and found.protocol == "linear_probe"
+            and heads
+            and found.backbone.id == best.backbone.id
+        ):
+            left_out = best.n_images - found.n_images
+            said.append(
+                f"- Without the {left_out} test images that have a near-equal patient id in train it reaches "
+                f"{_with_interval(found)}: {found.value - best.value:+.3f}."
+            )
+    if "vits14_random" in heads:
+        said.append(
+            f"- A ViT-S/14 of random weights already reaches {_with_interval(heads['vits14_random'])}: the floor above "
+            "which pre-training earns its keep."
+        )
+    for origin in dict.fromkeys(found.data.origin for found in this_run):
+        said.append(SAID_OF_ORIGIN[origin])
+    return "\n".join(said)
+
+
+SAID_OF_ORIGIN = {
+    "stand-in": "- This run used **simulated images**. Its numbers show that every step works and let you watch "
+    "methods differ; they say nothing about the paper's data or about patients.",
+    "paper": "- This run used the paper's images and split; its numbers may be set beside the paper's.",
+    "own": "- This run used **your own images**; the paper's numbers are of other patients and only give a scale.",
+}
+
+
+def _with_interval(found: Result) -> str:
+    return f"{found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]"

@@ -1,0 +1,97 @@
+"""Notebooks executed by papermill, made fit to be a page: one run, one file, nothing private in it."""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import nbformat
+import papermill
+from papermill.exceptions import PapermillExecutionError
+
+from radlib.errors import RadlibError, unknown_name
+
+KEPT_METADATA = ("start_time", "end_time", "duration", "version")  # of papermill's, for the provenance of a page
+
+
+def notebooks() -> dict[str, Path]:
+    """Short name (``table04``) -> notebook of this checkout."""
+    folder = Path(__file__).resolve().parents[2] / "notebooks"
+    found = {path.stem.split("_")[0]: path for path in sorted(folder.glob("*.ipynb"))}
+    if not found:
+        raise RadlibError(f"There is no notebook in {folder}; run from a checkout of the repository.")
+    return found
+
+
+def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Path:
+    """Execute notebook `name` with `parameters` and write the page to `output`; returns it.
+
+    `output` is by default ``_build/notebooks/<notebook>.ipynb``. It appears only when every cell has run. What the
+    notebook prints, progress bars included, goes to this process's own streams while it runs.
+
+    Raises:
+        RadlibError: unknown notebook or parameter, or what the notebook itself refused; any other failure names the
+            cell and keeps the executed notebook as ``<output>.failed.ipynb``.
+    """
+    known = notebooks()
+    if name not in known:
+        raise unknown_name("notebook", name, known)
+    accepted = papermill.inspect_notebook(str(known[name]))
+    for parameter in parameters:
+        if parameter not in accepted:
+            raise unknown_name(f"parameter of {name}", parameter, accepted)
+    target = output or Path("_build/notebooks") / known[name].name
+    part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
+    try:
+        target.parent.mkdir(parents=True, exist_ok=True)
+        executed = papermill.execute_notebook(
+            str(known[name]),
+            str(part),
+            parameters,
+            progress_bar=False,
+            stdout_file=sys.stdout,
+            stderr_file=sys.stderr,
+        )
+        nbformat.write(clean(executed), part)
+        os.replace(part, target)
+    except PapermillExecutionError as error:
+        if error.ename == "RadlibError":
+            raise RadlibError(str(error.evalue)) from None
+        failed = target.with_name(f"{target.stem}.failed.ipynb")
+        os.replace(part, failed)
+        raise RadlibError(
+            f"Cell {error.exec_count} of {known[name].name} failed with {error.ename}: {error.evalue}; see {failed}."
+        ) from None
+    except OSError as error:
+        raise RadlibError(
+            f"The page cannot be written to {target} ({error.strerror}); choose another output."
+        ) from error
+    finally:
+        part.unlink(missing_ok=True)
+    return target
+
+
+def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """`notebook` without progress bars, widget state, and folders of the machine it ran on."""
+    private = {
+        value: f"…/{Path(value).name}"
+        for value in notebook.metadata.get("papermill", {}).get("parameters", {}).values()
+        if isinstance(value, str) and os.path.isabs(value)
+    }
+    notebook.metadata.pop("widgets", None)
+    kept = notebook.metadata.get("papermill", {})
+    notebook.metadata["papermill"] = {key: kept[key] for key in KEPT_METADATA if key in kept}
+    for cell in notebook.cells:
+        cell.metadata.pop("papermill", None)
+        cell.metadata.pop("execution", None)
+        if cell.cell_type == "code":
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr" and not _is_widget(out)]
+    text = nbformat.writes(notebook)
+    for folder, shown in private.items():
+        text = text.replace(json.dumps(folder, ensure_ascii=False)[1:-1], shown)
+    return nbformat.reads(text, as_version=4)
+
+
+def _is_widget(output: dict[str, Any]) -> bool:
+    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})

@@ -1,0 +1,193 @@
+"""Linear probing of frozen backbones on one dataset, from images to Results (paper section 3.3.1, Table 4)."""
+
+import time
+from dataclasses import asdict
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import Field, ValidationError, field_validator
+
+from radlib import assets
+from radlib.data import audit, catalog, splits, standins
+from radlib.data.dataset import Dataset
+from radlib.data.preprocess import PREPROCESSING
+from radlib.errors import RadlibError, unknown_name
+from radlib.evaluate import features
+from radlib.evaluate.auroc import macro_auroc, per_class_auroc
+from radlib.evaluate.bootstrap import auroc_intervals
+from radlib.evaluate.linear_probe import Probe, linear_probe
+from radlib.evaluate.logistic_regression import logistic_regression
+from radlib.evaluate.probe import open_cohort
+from radlib.models import backbones, runtime
+from radlib.report import provenance, result
+from radlib.report.result import BackboneUsed, DataUsed, Interval, Record, Result
+
+Protocol = Literal["linear_probe", "logistic_regression"]
+CHOSEN_HOW = "highest macro AUROC on the validation split; refitted on train + validation; test scored once"
+
+
+class Parameters(Record):
+    """What a probing notebook's parameters cell says, checked before anything long begins."""
+
+    datasets: tuple[str, ...] = ("brain_tumor",)
+    data_root: str = ""
+    backbones: tuple[str, ...] = ()
+    protocols: tuple[Protocol, ...] = ("linear_probe", "logistic_regression")
+    image_size: Annotated[int, Field(gt=0)] = 224
+    epochs: Annotated[int, Field(gt=0)] = 100
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: str = "auto"
+    protocol: Literal["ours", "authors"] = "ours"
+    results_dir: str = ""
+    data_note: str = ""
+
+    @field_validator("datasets", "backbones", "protocols", mode="before")
+    @classmethod
+    def _one_is_a_list_of_one(cls, given: object) -> object:
+        return (given,) if isinstance(given, str) else given
+
+
+def checked(**given: object) -> Parameters:
+    """The notebook's parameters with their types and names checked; raises RadlibError naming the first wrong one."""
+    try:
+        parameters = Parameters.model_validate(given)
+    except ValidationError as error:
+        first = error.errors()[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {first['msg']}.") from error
+    rows = parameters.backbones or tuple(backbones.default_backbones())
+    for name in rows:
+        backbones.spec(name)
+    for name in parameters.datasets:
+        if name not in catalog.NAMES:
+            raise unknown_name("dataset", name, catalog.NAMES)
+    runtime.name(parameters.device)
+    return parameters.model_copy(update={"backbones": rows})
+
+
+def open_datasets(parameters: Parameters) -> list[Dataset]:
+    """The datasets asked for, below ``data_root``, or their stand-ins where no ``data_root`` is given."""
+    found = []
+    for name in parameters.datasets:
+        root = parameters.data_root or standins.write(name, assets.cache_dir() / "standins" / name)
+        found.append(catalog.open_dataset(name, root, parameters.protocol))
+    return found
+
+
+def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = True) -> list[Path]:
+    """Probe every backbone on `dataset` and write one Result a row; returns the Results' paths.
+
+    All rows share the same resampled patients. Where test patients have a relative in train (see `audit`), each row is
+    also scored without them.
+    """
+    split = dataset.samples["split"].to_numpy()
+    # Labels that no classifier could be scored on are refused before a single image is encoded.
+    open_cohort({"labels alone": np.empty((len(dataset), 0))}, dataset.labels, split, len(dataset.classes))
+    measured: dict[tuple[str, Protocol], tuple[Probe, BackboneUsed, dict[str, float]]] = {}
+    for name in parameters.backbones:
+        backbone = backbones.load(name, parameters.image_size, parameters.seed)
+        frozen = features.extract(dataset, backbone, parameters.device, progress=progress)
+        inputs = frozen.linear_inputs()
+        used = BackboneUsed(
+            id=name,
+            title=backbone.spec.title,
+            weights_sha256=backbone.weights_sha256,
+            image_size=backbone.image_size,
+            runtime=frozen.runtime,
+        )
+        for protocol in parameters.protocols:
+            start = time.perf_counter()
+            probe = _fit(protocol, inputs, dataset, parameters)
+            seconds = {
+                "features": frozen.seconds,
+                "images_encoded": float(frozen.computed),
+                "fit": time.perf_counter() - start,
+            }
+            measured[name, protocol] = (probe, used, seconds)
+    in_test = split == "test"
+    paths = _write(dataset, parameters, measured, "all", in_test)
+    relatives = audit.test_rows_with_relatives(dataset.samples)
+    if relatives.any():
+        paths += _write(dataset, parameters, measured, "without relatives", in_test & ~relatives)
+    return paths
+
+
+def _fit(protocol: Protocol, inputs: dict[str, np.ndarray], dataset: Dataset, parameters: Parameters) -> Probe:
+    split = dataset.samples["split"].to_numpy()
+    classes = len(dataset.classes)
+    if protocol == "linear_probe":
+        return linear_probe(
+            inputs, dataset.labels, split, n_classes=classes, epochs=parameters.epochs, seed=parameters.seed
+        )
+    return logistic_regression(inputs, dataset.labels, split, n_classes=classes)
+
+
+def _write(
+    dataset: Dataset,
+    parameters: Parameters,
+    measured: dict[tuple[str, Protocol], tuple[Probe, BackboneUsed, dict[str, float]]],
+    scored: Literal["all", "without relatives"],
+    counted: np.ndarray,
+) -> list[Path]:
+    """Results of all rows on the test images `counted` `(N,)` bool."""
+    rows = np.flatnonzero(counted)
+    labels = dataset.labels[rows]
+    patients, numbers = np.unique(dataset.samples["patient"].to_numpy()[rows], return_inverse=True)
+    scores = {key: probe.scores[np.searchsorted(probe.test_rows, rows)] for key, (probe, _, _) in measured.items()}
+    intervals = auroc_intervals(
+        labels,
+        {"/".join(key): value for key, value in scores.items()},
+        numbers,
+        resamples=parameters.resamples,
+        seed=parameters.seed,
+    )
+    paths = []
+    for key, (probe, used, seconds) in measured.items():
+        interval = intervals["/".join(key)]
+        record = Result(
+            table="table04",
+            protocol=key[1],
+            scored=scored,
+            value=macro_auroc(labels, scores[key]),
+            interval=Interval(**asdict(interval)),
+            per_class={
+                name: None if np.isnan(area) else area
+                for name, area in per_class_auroc(labels, scores[key], dataset.classes).items()
+            },
+            n_images=len(rows),
+            n_patients=len(patients),
+            seed=parameters.seed,
+            data=_data_used(dataset, parameters.data_note),
+            backbone=used,
+            chosen=probe.head,
+            chosen_how=CHOSEN_HOW,
+            candidates=tuple(probe.validation),
+            hyperparameters=probe.hyperparameters,
+            preprocessing=f"{dataset.preparation} | {PREPROCESSING}",
+            seconds=seconds,
+            device=provenance.machine(parameters.device),
+            versions=provenance.versions(),
+            commit=provenance.commit(),
+            predictions_sha256="0" * 64,
+        )
+        arrays = {"rows": rows, "labels": labels, "patients": numbers.astype(np.int64), "scores": scores[key]}
+        folder = Path(parameters.results_dir or f"results/{dataset.origin}")
+        paths.append(result.write(record, arrays, folder))
+    return paths
+
+
+def _data_used(dataset: Dataset, note: str) -> DataUsed:
+    by_split = dataset.samples.groupby("split")
+    return DataUsed(
+        dataset=dataset.name,
+        title=dataset.title,
+        origin=dataset.origin,
+        note=" ".join(part for part in (dataset.note, note) if part),
+        fingerprint=dataset.fingerprint,
+        split_sha256=splits.digest(dataset.samples),
+        classes=dataset.classes,
+        images={str(name): int(n) for name, n in by_split.size().items()},
+        patients={str(name): int(n) for name, n in by_split["patient"].nunique().items()},
+    )

@@ -1,0 +1,161 @@
+"""A Result: one measured cell of a paper table, with everything needed to judge it and to compute it again.
+
+One JSON file a cell, beside it one safetensors file with the predictions it was computed from. Both are written
+atomically, the JSON last, and both are checked when read.
+"""
+
+import hashlib
+import json
+from pathlib import Path
+from typing import Annotated, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from radlib import atomic
+from radlib.errors import RadlibError
+
+Score = Annotated[float, Field(ge=0, le=1)]
+PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
+Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
+
+
+class Record(BaseModel):
+    """A part of a Result: no unknown field, no change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class DataUsed(Record):
+    """Which images: `origin` says whether they are the paper's, simulated or the reader's own."""
+
+    dataset: str
+    title: str
+    origin: Literal["paper", "stand-in", "own"]
+    note: str
+    fingerprint: Sha256
+    split_sha256: Sha256
+    classes: tuple[str, ...]
+    images: dict[str, int]
+    patients: dict[str, int]
+
+
+class BackboneUsed(Record):
+    """Which weights; `weights_sha256` hashes the state dict as loaded."""
+
+    id: str
+    title: str
+    weights_sha256: str
+    image_size: int
+    runtime: str
+
+
+class Interval(Record):
+    """Percentile interval over resampled patients; `unit` is what was resampled."""
+
+    low: Score
+    high: Score
+    level: float = 0.95
+    resamples: int
+    resamples_used: int
+    unit: Literal["patient"] = "patient"
+
+    @model_validator(mode="after")
+    def _ordered(self) -> "Interval":
+        if self.low > self.high:
+            raise ValueError(f"low {self.low} is above high {self.high}")
+        return self
+
+
+class Result(Record):
+    """One cell.
+
+    `scored` says which test images count (``all``, or ``without relatives``: those without a near-equal patient id in
+    train). `seconds` holds wall times by stage; `predictions_sha256` is of the safetensors file beside the JSON with
+    `rows` `(n,)` (row numbers in the dataset), `labels` `(n,)` or `(n, K)`, `patients` `(n,)` (consecutive numbers, not
+    ids) and `scores` `(n, K)`.
+    """
+
+    schema_version: Literal[1] = 1
+    table: str
+    protocol: Literal["linear_probe", "logistic_regression"]
+    scored: Literal["all", "without relatives"]
+    metric: Literal["macro AUROC"] = "macro AUROC"
+    value: Score
+    interval: Interval
+    per_class: dict[str, float | None]
+    n_images: Annotated[int, Field(gt=0)]
+    n_patients: Annotated[int, Field(gt=0)]
+    seed: int
+    data: DataUsed
+    backbone: BackboneUsed
+    chosen: dict[str, float | str]
+    chosen_how: str
+    candidates: tuple[dict[str, float | str | bool | None], ...]
+    hyperparameters: dict[str, JsonValue]
+    preprocessing: str
+    seconds: dict[str, float]
+    device: str
+    versions: dict[str, str]
+    commit: str
+    predictions_sha256: Sha256
+
+    @property
+    def name(self) -> str:
+        """File name without ending; unique within a table."""
+        tail = "" if self.scored == "all" else "__without_relatives"
+        return f"{self.data.dataset}__{self.backbone.id.replace(':', '_')}__{self.protocol}{tail}"
+
+
+def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> Path:
+    """Put `result` and its `predictions` into ``folder/<table>/``; returns the JSON's path.
+
+    The sha256 in the written record is that of the predictions given. A record of the same name is replaced.
+    """
+    content = save({name: np.ascontiguousarray(array) for name, array in predictions.items()})
+    record = result.model_copy(update={"predictions_sha256": hashlib.sha256(content).hexdigest()})
+    target = folder / record.table
+    path = target / f"{record.name}.json"
+    try:
+        target.mkdir(parents=True, exist_ok=True)
+        atomic.replace(path.with_suffix(".safetensors"), content)
+        atomic.replace(path, (json.dumps(record.model_dump(mode="json"), indent=1) + "\n").encode())
+    except OSError as error:
+        raise RadlibError(f"The result cannot be written to {target} ({error.strerror}); make room there.") from error
+    return path
+
+
+def read(path: Path) -> Result:
+    """The Result in the JSON file `path`; raises RadlibError naming the first field that is wrong."""
+    try:
+        return Result.model_validate_json(path.read_bytes())
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(part) for part in first["loc"]) or "the file"
+        raise RadlibError(f"{path}: {place}: {first['msg']}; delete the file and run its notebook again.") from error
+    except OSError as error:
+        raise RadlibError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """The arrays beside the Result at `path`; raises RadlibError if they are not those the Result was computed from."""
+    beside = path.with_suffix(".safetensors")
+    try:
+        content = beside.read_bytes()
+        if hashlib.sha256(content).hexdigest() != read(path).predictions_sha256:
+            raise RadlibError(f"{beside} is not what {path.name} was computed from; run its notebook again.")
+        return dict(load(content))
+    except (OSError, SafetensorError) as error:
+        raise RadlibError(f"{beside} cannot be read ({error}); run its notebook again.") from error
+
+
+def published(table: str) -> list[Result]:
+    """Results of `table` that come with the repository, measured on the paper's own images; none without a checkout."""
+    return read_folder(PUBLISHED, table)
+
+
+def read_folder(folder: Path, table: str) -> list[Result]:
+    """All Results of `table` below `folder`, by file name; none if the folder is absent."""
+    return [read(path) for path in sorted((folder / table).glob("*.json"))]

@@ -1,0 +1,182 @@
+import dataclasses
+import errno
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from radlib import atomic
+from radlib.data.dataset import Dataset
+from radlib.data.preprocess import model_input
+from radlib.errors import RadlibError
+from radlib.evaluate import features
+from radlib.models import backbones
+
+SIZE = 32
+
+
+class Tiny(torch.nn.Module):
+    """Four features an image, so that the cache is tested and not a network."""
+
+    def __init__(self):
+        super().__init__()
+        torch.manual_seed(0)
+        self.layer = torch.nn.Conv2d(3, 4, 8, stride=8)
+
+    def forward_features(self, images):
+        return self.layer(images)
+
+    def forward_head(self, maps, pre_logits):
+        return maps.mean(dim=(2, 3))
+
+
+@pytest.fixture
+def backbone():
+    spec = dataclasses.replace(backbones.spec("efficientnet_lite0"), id="tiny", width=4)
+    return backbones.Backbone(spec, Tiny().eval().requires_grad_(False), SIZE, "0" * 64)
+
+
+@pytest.fixture
+def cohort(tmp_path, monkeypatch):
+    monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr(features, "ROWS_PER_SHARD", 16)
+    rng = np.random.default_rng(0)
+    for k in range(40):
+        np.save(tmp_path / f"{k}.npy", rng.random((1, 40, 40), dtype=np.float32))
+    samples = pd.DataFrame({"image": [f"{k}.npy" for k in range(40)], "patient": "p", "split": "train"})
+    return Dataset(
+        name="noise",
+        title="Noise",
+        task="binary",
+        classes=("a", "b"),
+        samples=samples,
+        labels=np.zeros(40, dtype=np.int64),
+        origin="own",
+        note="",
+        root=tmp_path,
+        read_image=np.load,
+        preparation="as stored",
+    )
+
+
+def test_features_are_the_backbones_answers_in_row_order(cohort, backbone):
+    found = features.extract(cohort, backbone, device="cpu", batch_size=5, progress=False)
+    images = torch.from_numpy(np.stack([model_input(cohort.read(k), SIZE) for k in range(40)]))
+    np.testing.assert_allclose(found.linear_inputs()["pooled"], backbone.pooled(images).numpy(), rtol=1e-4, atol=1e-5)
+    assert found.computed == 40
+    assert [shard.shape for shard in found.shards] == [(16, 1, 4), (16, 1, 4), (8, 1, 4)]
+    assert all(isinstance(shard, np.memmap) for shard in found.shards)
+
+
+def test_a_second_run_reads_no_image(cohort, backbone):
+    first = features.extract(cohort, backbone, progress=False)
+
+    def forbidden(path):
+        raise AssertionError(f"{path} was decoded twice")
+
+    again = dataclasses.replace(cohort, read_image=forbidden)
+    second = features.extract(again, backbone, progress=False)
+    assert second.computed == 0
+    np.testing.assert_array_equal(first.rows(("pooled",)), second.rows(("pooled",)))
+
+
+def test_a_killed_run_is_continued_to_the_same_bytes(cohort, backbone):
+    whole = features.extract(cohort, backbone, progress=False)
+    expected = [path.read_bytes() for path in sorted(whole.folder.glob("*.safetensors"))]
+    for path in whole.folder.glob("*.safetensors"):
+        path.unlink()
+    reads = itertools.count()
+
+    def killed_at_thirty(path):
+        if next(reads) == 30:
+            raise KeyboardInterrupt
+        return np.load(path)
+
+    with pytest.raises(KeyboardInterrupt):
+        features.extract(dataclasses.replace(cohort, read_image=killed_at_thirty), backbone, progress=False)
+    assert len(list(whole.folder.glob("*.safetensors"))) == 1
+    resumed = features.extract(cohort, backbone, progress=False)
+    assert resumed.computed == 24
+    assert [path.read_bytes() for path in sorted(whole.folder.glob("*.safetensors"))] == expected
+
+
+@pytest.mark.parametrize("damage", ["cut short", "bit flipped", "emptied", "no header"])
+def test_a_damaged_shard_is_computed_again_and_said(cohort, backbone, damage, capsys):
+    whole = features.extract(cohort, backbone, progress=False)
+    path = whole.folder / "00000016.safetensors"
+    good = path.read_bytes()
+    bad = {
+        "cut short": good[:-7],
+        "bit flipped": good[:-1] + bytes([good[-1] ^ 1]),
+        "emptied": b"",
+        "no header": b"\xff" * len(good),
+    }[damage]
+    path.write_bytes(bad)
+    mended = features.extract(cohort, backbone, progress=False)
+    assert mended.computed == 16
+    assert path.read_bytes() == good
+    assert "1 cached feature file(s) were damaged and are computed again" in capsys.readouterr().out
+
+
+def test_what_changes_the_numbers_changes_the_place(cohort, backbone):
+    here = features.extract(cohort, backbone, progress=False).folder
+    others = [
+        (dataclasses.replace(cohort, preparation="inverted"), backbone),
+        (dataclasses.replace(cohort, fingerprint="f" * 64), backbone),
+        (cohort, dataclasses.replace(backbone, weights_sha256="1" * 64)),
+        (cohort, dataclasses.replace(backbone, image_size=40)),
+    ]
+    folders = [features.extract(*pair, progress=False).folder for pair in others]
+    assert len({here, *folders}) == 5
+
+
+def test_an_unreadable_image_is_named_and_finished_shards_stay(cohort, backbone):
+    (cohort.root / "20.npy").write_bytes(b"no array")
+    with pytest.raises(RadlibError, match=r"20\.npy cannot be read"):
+        features.extract(cohort, backbone, progress=False)
+    (cohort.root / "20.npy").unlink()
+    np.save(cohort.root / "20.npy", np.zeros((1, 40, 40)))
+    assert features.extract(cohort, backbone, progress=False).computed == 24
+
+
+def test_nan_pixels_are_refused(cohort, backbone):
+    np.save(cohort.root / "3.npy", np.full((1, 40, 40), np.nan))
+    with pytest.raises(RadlibError, match=r"3\.npy holds NaN"):
+        features.extract(cohort, backbone, progress=False)
+
+
+def test_a_full_disk_is_one_sentence_and_leaves_no_part(cohort, backbone, monkeypatch):
+    def full(path, content):
+        if path.suffix == ".safetensors":
+            raise OSError(errno.ENOSPC, "No space left on device")
+        real(path, content)
+
+    real = atomic.replace
+    monkeypatch.setattr(atomic, "replace", full)
+    with pytest.raises(RadlibError, match="No space left on device.*what is finished is kept"):
+        features.extract(cohort, backbone, progress=False)
+    assert not list((cohort.root / "cache").rglob("*.part*"))
+
+
+def test_a_cache_that_cannot_be_written_is_named(cohort, backbone, monkeypatch):
+    blocked = cohort.root / "file"
+    blocked.write_text("not a folder")
+    monkeypatch.setenv("RADLIB_CACHE", str(blocked))
+    with pytest.raises(RadlibError, match=r"RADLIB_CACHE"):
+        features.extract(cohort, backbone, progress=False)
+
+
+def test_a_vit_has_four_linear_inputs():
+    shards = (np.arange(2 * 5 * 3, dtype=np.float32).reshape(2, 5, 3),)
+    found = features.Features(features.VIT_PARTS, shards, None, 0, 0.0, "torch-float32")
+    inputs = found.linear_inputs()
+    assert {name: array.shape for name, array in inputs.items()} == {
+        "cls1": (2, 3),
+        "cls1+mean": (2, 6),
+        "cls4": (2, 12),
+        "cls4+mean": (2, 15),
+    }
+    np.testing.assert_array_equal(inputs["cls1+mean"][0], [9, 10, 11, 12, 13, 14])
+    np.testing.assert_array_equal(inputs["cls4+mean"], shards[0].reshape(2, -1))

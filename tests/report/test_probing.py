@@ -1,0 +1,86 @@
+import csv
+
+import numpy as np
+import pytest
+from sklearn.metrics import roc_auc_score
+
+from radlib.errors import RadlibError
+from radlib.report import probing, result
+
+
+def measure(clinic, **changes):
+    given = dict(
+        datasets=["manifest"],
+        data_root=str(clinic),
+        backbones=["efficientnet_lite0"],
+        image_size=32,
+        epochs=5,
+        resamples=200,
+        results_dir=str(clinic.parent / "results"),
+    )
+    run = probing.checked(**(given | changes))
+    (cohort,) = probing.open_datasets(run)
+    return probing.probe_backbones(cohort, run, progress=False)
+
+
+def test_images_become_results_that_scikit_learn_confirms(clinic):
+    paths = measure(clinic)
+    assert [path.stem for path in paths] == [
+        "manifest__efficientnet_lite0__linear_probe",
+        "manifest__efficientnet_lite0__logistic_regression",
+    ]
+    for path in paths:
+        found, arrays = result.read(path), result.read_predictions(path)
+        assert found.value == pytest.approx(roc_auc_score(arrays["labels"], arrays["scores"][:, 1]))
+        assert (found.data.origin, found.n_images, found.n_patients) == ("own", 8, 4)
+        assert found.data.patients == {"train": 8, "validation": 3, "test": 4}
+        assert found.versions["torch"] and found.device
+
+
+def test_the_same_seed_gives_the_same_numbers(clinic):
+    first = [result.read(path) for path in measure(clinic)]
+    again = [result.read(path) for path in measure(clinic)]
+    assert [found.value for found in first] == [found.value for found in again]
+    assert [found.predictions_sha256 for found in first] == [found.predictions_sha256 for found in again]
+    assert again[0].seconds["images_encoded"] == 0
+
+
+@pytest.mark.parametrize(
+    "changes, sentence",
+    [
+        ({"epochs": "ten"}, "Parameter 'epochs' is 'ten': Input should be a valid integer"),
+        ({"epochs": 0}, "Parameter 'epochs' is 0"),
+        ({"resamples": 3}, "Parameter 'resamples' is 3"),
+        ({"backbones": ["dinov2_vits"]}, "no backbone called 'dinov2_vits'; did you mean 'dinov2_vits14'"),
+        ({"datasets": "brain_tumour"}, "no dataset called 'brain_tumour'; did you mean 'brain_tumor'"),
+        ({"protocols": ["knn"]}, "Parameter 'protocols.0' is 'knn'"),
+        ({"device": "gpu"}, "no device called 'gpu'"),
+        ({"image_size": 225, "backbones": "vits14_random"}, "225 is not a multiple of the patch size 14.*224 and 238"),
+        ({"protocol": "theirs"}, "Parameter 'protocol' is 'theirs'"),
+        ({"data_root": "/nowhere"}, "/nowhere does not exist"),
+    ],
+)
+def test_a_wrong_parameter_is_told_before_anything_is_computed(clinic, changes, sentence):
+    with pytest.raises(RadlibError, match=sentence):
+        measure(clinic, **changes)
+    assert not (clinic.parent / "results").exists()
+
+
+def test_a_single_class_in_test_is_told_before_any_image_is_encoded(clinic, monkeypatch):
+    rows = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
+    rows += [("28.png", "p28", "sick", "test"), ("29.png", "p29", "sick", "test")]
+    with open(clinic / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "patient", "label", "split"), *rows])
+    monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
+    with pytest.raises(RadlibError, match="All 2 images of the test split carry the same label"):
+        measure(clinic)
+
+
+def test_relatives_in_train_are_scored_apart(clinic):
+    text = (clinic / "manifest.csv").read_text().replace(",p0,", ",p14B,")  # p0 is in test, p14 in train
+    (clinic / "manifest.csv").write_text(text)
+    found = [result.read(path) for path in measure(clinic, protocols="linear_probe")]
+    assert [(each.scored, each.n_images) for each in found] == [("all", 8), ("without relatives", 6)]
+    rows = [result.read_predictions(path)["rows"] for path in measure(clinic, protocols="linear_probe")]
+    assert set(rows[1]) == set(rows[0]) - {0, 1}
+    assert np.isfinite(found[1].value)

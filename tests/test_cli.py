@@ -1,0 +1,97 @@
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import nbformat
+import numpy as np
+import pytest
+from PIL import Image
+
+from radlib import cli
+
+REPOSITORY = Path(__file__).resolve().parent.parent
+NOTEBOOK = REPOSITORY / "notebooks" / "table04_linear_probing.ipynb"
+QUICK = ["-p", "datasets", "manifest", "-p", "backbones", "efficientnet_lite0", "-p", "image_size", "32"]
+QUICK += ["-p", "epochs", "3", "-p", "resamples", "100"]
+
+
+@pytest.fixture
+def clinic(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / "secret clinic"
+    folder.mkdir()
+    lines = ["image,patient,label"]
+    for k in range(24):
+        values = np.random.default_rng(k).integers(0, 100 + 100 * (k % 2), (40, 40), dtype=np.uint8)
+        Image.fromarray(values).save(folder / f"{k}.png")
+        lines.append(f"{k}.png,p{k},{'sick' if k % 2 else 'well'}")
+    (folder / "manifest.csv").write_text("\n".join(lines))
+    return folder
+
+
+def test_run_writes_a_page_with_nothing_private_in_it(clinic, capsys):
+    assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK]) == 0
+    page = Path("_build/notebooks/table04_linear_probing.ipynb")
+    assert capsys.readouterr().out.strip().endswith(f"page: {page}")
+    text = page.read_text()
+    assert str(clinic.parent) not in text and "…/secret clinic" in text
+    notebook = nbformat.reads(text, as_version=4)
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    assert not [out for out in outputs if out.get("name") == "stderr" or out.output_type == "error"]
+    html = "".join("".join(out.data.get("text/html", "")) for out in outputs if "data" in out)
+    assert "This run: your data" in html and html.count("radlib-table") >= 2
+    assert [out for out in outputs if "image/svg+xml" in out.get("data", {})]
+    assert len(list(Path("results/own/table04").glob("*.json"))) == 2
+    assert sorted(path.name for path in page.parent.iterdir()) == [page.name]
+
+
+def test_papermill_alone_runs_the_notebook(clinic):
+    command = [sys.executable, "-m", "papermill", NOTEBOOK, "out.ipynb", "-p", "data_root", clinic, *QUICK]
+    subprocess.run(command, check=True, capture_output=True, cwd=clinic.parent)
+    assert len(list((clinic.parent / "results/own/table04").glob("*.json"))) == 2
+
+
+@pytest.mark.parametrize(
+    "arguments, sentence",
+    [
+        (["run", "table4"], "no notebook called 'table4'; did you mean 'table04'"),
+        (["run", "table04", "-p", "epoch", "3"], "no parameter of table04 called 'epoch'; did you mean 'epochs'"),
+        (["run", "table04", "-p", "backbones", "['a"], "Parameter 'backbones' is no YAML value"),
+        (["run", "table04", "-p", "backbones", "vits15"], "no backbone called 'vits15'"),
+        (["run", "table04", "--data-root", "empty"], "empty is empty; put the files of 'brain_tumor' there"),
+        (["run", "table04", "--data-root", "nowhere"], "nowhere does not exist"),
+        (["standin", "brain_tumour", "out"], "did you mean 'brain_tumor'"),
+    ],
+)
+def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, sentence):
+    monkeypatch.chdir(tmp_path)
+    Path("empty").mkdir()
+    assert cli.main(arguments) == 2
+    said = capsys.readouterr().err.strip().splitlines()[-1]
+    assert said.startswith("radlib: ") and sentence in said
+    assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+
+
+def test_papermill_alone_shows_the_sentence_and_no_traceback_of_ours(tmp_path):
+    (tmp_path / "empty").mkdir()
+    command = [sys.executable, "-m", "papermill", NOTEBOOK, "out.ipynb", "-p", "data_root", tmp_path / "empty"]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode != 0
+    assert "is empty; put the files of 'brain_tumor' there" in done.stderr
+    assert "radlib/report/probing.py" not in done.stderr
+
+
+def test_a_string_parameter_cannot_become_code(clinic):
+    """Papermill writes parameters into a cell; quotes and newlines in them must stay text."""
+    evil = "x\"\"\"\n__import__('pathlib').Path('owned').touch()\n"
+    assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK, "-p", "data_note", json.dumps(evil)]) == 0
+    assert not list(clinic.parent.rglob("owned"))
+    assert not os.path.exists(REPOSITORY / "notebooks" / "owned")
+
+
+def test_the_notebook_is_committed_without_outputs():
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert [cell.metadata.get("tags") for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
