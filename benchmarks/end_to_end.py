@@ -1,7 +1,7 @@
 """A whole cold run over the bare encoder's forward time on the same images, and its peak memory.
 
-A run starts Python, opens the dataset, decodes every slice, extracts features of ViT-S/14 at 224 px into an empty cache,
-trains the 16 heads, refits, scores and writes its Result. The bare time is the compiled encoder alone on as many
+A run starts Python, opens the dataset, decodes every slice, extracts features of ViT-S/14 at 224 px into an empty
+cache, trains the 16 heads, refits, scores and writes its Result. The bare time is the compiled encoder alone on as many
 decoded images, measured in this process before and after the run, so that both saw the same machine. Only ratios are
 worth quoting.
 

@@ -76,14 +76,25 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
 
 
 def clip_percentiles(image: np.ndarray) -> np.ndarray:
-    """Image in its own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
-    low, high = np.percentile(image, (5, 95))
-    return np.where(image <= low, 0, np.minimum(image, high)).astype(np.float32)
+    """Integer image, own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
+    low, high = _percentile(image, 5), _percentile(image, 95)
+    clipped = np.minimum(image, high, dtype=np.float32)
+    clipped[image <= low] = 0
+    return clipped
+
+
+def _percentile(image: np.ndarray, q: float) -> float:
+    """What `numpy.percentile` gives, by counting the few thousand values an integer image has: several times faster."""
+    lowest = int(image.min())
+    at_most = np.bincount(image.ravel().astype(np.intp) - lowest).cumsum()
+    place = q / 100 * (image.size - 1)
+    below, above = np.searchsorted(at_most, [int(place), int(np.ceil(place))], side="right") + lowest
+    return float(below + (above - below) * (place - int(place)))
 
 
 def read_upright(path: Path) -> np.ndarray:
     """One slice `(1, H, W)` float32 as a radiologist holds it: MATLAB's columns put back."""
-    return clip_percentiles(_stored_image(path).T)[None]
+    return clip_percentiles(np.ascontiguousarray(_stored_image(path).T))[None]
 
 
 def read_transposed(path: Path) -> np.ndarray:
@@ -131,7 +142,7 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
                 raise RadlibError(f"{path} has no field 'cjdata/{absent[0]}'; take the file from the release again.")
             label = float(np.asarray(record["label"]).reshape(-1)[0])
             patient = "".join(chr(code) for code in np.asarray(record["PID"]).reshape(-1)).strip()
-            shape = record["image"].shape
+            shape, dtype = record["image"].shape, record["image"].dtype
     except OSError as error:
         first = path.read_bytes()[:19]
         why = "is a MATLAB v5 file" if first == b"MATLAB 5.0 MAT-file" else "is cut short or no MATLAB v7.3 file"
@@ -142,6 +153,8 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
         raise RadlibError(f"{path}: cjdata/PID is empty; without a patient id no honest split can be made.")
     if len(shape) != 2 or 0 in shape:
         raise RadlibError(f"{path}: cjdata/image has shape {shape}; one slice (W, H) is expected.")
+    if dtype.kind not in "iu" or dtype.itemsize > 2:
+        raise RadlibError(f"{path}: cjdata/image holds {dtype}; the release holds integers of at most 16 bit.")
     return int(label), patient
 
 

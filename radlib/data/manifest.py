@@ -5,7 +5,6 @@ column ``label`` (any text; one class an image) or several columns of 0 and 1 (o
 """
 
 from pathlib import Path, PurePosixPath
-from typing import cast
 
 import numpy as np
 import pandas as pd
@@ -151,4 +150,4 @@ def _labels(path: Path, table: pd.DataFrame) -> tuple[Task, tuple[str, ...], np.
                 "every other column is a finding of 0 or 1."
             )
     labels = table[findings].to_numpy(dtype=np.int64)
-    return cast(Task, "multi-label"), tuple(findings), labels
+    return "multi-label", tuple(findings), labels

@@ -1,13 +1,13 @@
 """From pixels in their own units to what every backbone is fed (paper section 3.3; authors' repository)."""
 
 import numpy as np
-import torch
+from PIL import Image
 
 # Statistics of ImageNet, used for every backbone in the paper, CLIP, MAE and SAM included.
 IMAGENET_MEAN = np.array([0.485, 0.456, 0.406], dtype=np.float32)[:, None, None]
 IMAGENET_STD = np.array([0.229, 0.224, 0.225], dtype=np.float32)[:, None, None]
 
-PREPROCESSING = "square bicubic antialias | min-max per channel | imagenet mean std"
+PREPROCESSING = "square bicubic antialiased (Pillow) | min-max per channel | imagenet mean std"
 
 
 def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
@@ -19,10 +19,10 @@ def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
     """
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         raise ValueError(f"pixels must be (1 or 3, H, W), got {pixels.shape}")
-    image = torch.from_numpy(np.ascontiguousarray(pixels, dtype=np.float32))[None]
-    square = torch.nn.functional.interpolate(
-        image, size=(size, size), mode="bicubic", antialias=True, align_corners=False
-    )[0].numpy()
+    # Pillow and not torch: its resizing keeps to the calling thread, where torch's would take the encoder's cores.
+    box = (size, size)
+    channels = [Image.fromarray(np.ascontiguousarray(channel, dtype=np.float32)) for channel in pixels]
+    square = np.stack([np.asarray(channel.resize(box, Image.Resampling.BICUBIC)) for channel in channels])
     low = square.min(axis=(1, 2), keepdims=True)
     spread = square.max(axis=(1, 2), keepdims=True) - low
     # Resizing a constant leaves rounding noise, which must not be stretched to [0, 1]: ask the pixels themselves.

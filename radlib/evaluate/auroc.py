@@ -13,7 +13,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.stats import rankdata
 
 from radlib.errors import RadlibError
 
@@ -99,10 +98,16 @@ def scorable(positives: NDArray[np.bool_]) -> NDArray[np.bool_]:
 
 def _auroc_by_column(positives: NDArray[np.bool_], scores: NDArray[np.float64]) -> NDArray[np.float64]:
     """(N, C) and (N, C) -> (C,), NaN where a column is not scorable."""
-    ranks = rankdata(scores, axis=0)  # mid-ranks, 1 … N
+    ranks = np.column_stack([_mid_ranks(column) for column in scores.T])
     n1 = positives.sum(axis=0, dtype=np.float64)
     n0 = len(positives) - n1
     above = np.where(positives, ranks, 0.0).sum(axis=0) - n1 * (n1 + 1) / 2
     pairs = n1 * n0
     auroc: NDArray[np.float64] = np.divide(above, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
     return auroc
+
+
+def _mid_ranks(scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """(N,) -> (N,) ranks from 1 to N, tied scores sharing their mean: half-way between the first and last place."""
+    ordered = np.sort(scores)
+    return (np.searchsorted(ordered, scores, "left") + np.searchsorted(ordered, scores, "right") + 1) / 2

@@ -2,6 +2,8 @@
 
 from html import escape
 
+from radlib.evaluate import bootstrap
+from radlib.report import result
 from radlib.report.comparison import ORIGIN_WORDS
 from radlib.report.result import Result
 
@@ -24,9 +26,7 @@ def status_html(this_run: list[Result]) -> str:
 
 
 def provenance_html(results: list[Result], title: str) -> str:
-    """A folded box headed `title`: what made these numbers, to the hash; empty without results."""
-    if not results:
-        return ""
+    """A folded box headed `title`: what made these numbers, to the hash."""
     first = results[0]
     facts = {
         "Data": f"{first.data.title} ({ORIGIN_WORDS[first.data.origin]}). {first.data.note}",
@@ -48,38 +48,33 @@ def provenance_html(results: list[Result], title: str) -> str:
 
 def reading(published: list[Result], this_run: list[Result]) -> str:
     """Markdown: what the Results at hand allow to conclude, and what not."""
+    probes = [found for found in published if found.protocol == "linear_probe"]
+    whole = sorted((found for found in probes if found.scored == "all"), key=lambda found: -found.value)
     said = []
-    heads = {
-        found.backbone.id: found for found in published if (found.protocol, found.scored) == ("linear_probe", "all")
-    }
-    if heads:
-        best = max(heads.values(), key=lambda found: found.value)
-        width = best.interval.high - best.interval.low
+    if len(whole) > 1:
+        best, second = whole[:2]
+        difference, interval = _paired(best, second)
+        half = (interval.high - interval.low) / 2
         said.append(
-            f"- On the paper's own {best.n_images:,} test images of {best.n_patients} patients the best row here, "
-            f"*{best.backbone.title}*, reaches {_with_interval(best)}. **This test set tells apart models that differ by "
-            f"about {width:.2f}** (the width of that interval); smaller gaps, most of the paper's among them, may be the "
-            "luck of which patients were drawn."
+            f"- On the paper's own {best.n_images:,} test images of {best.n_patients} patients *{best.backbone.title}* "
+            f"reaches {_with_interval(best)} and *{second.backbone.title}* {_with_interval(second)}. Over the same "
+            f"resampled patients they differ by {difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]: **this "
+            f"test set tells apart models that differ by about {half:.3f}**, so the order of closer rows, the paper's "
+            "among them, may be the luck of which patients were drawn."
         )
-    for found in published:
-        if (
-            found.scored != "all"
-            and found.protocol == "linear_probe"
-            and heads
-            and found.backbone.id == best.backbone.id
-        ):
-            left_out = best.n_images - found.n_images
+        for found in probes:
+            if found.scored != "all" and found.backbone.id == best.backbone.id:
+                said.append(
+                    f"- Without the {best.n_images - found.n_images} test images that have a near-equal patient id in "
+                    f"train the first of them reaches {_with_interval(found)}, {found.value - best.value:+.3f}."
+                )
+    for found in whole:
+        if found.backbone.id == "vits14_random":
             said.append(
-                f"- Without the {left_out} test images that have a near-equal patient id in train it reaches "
-                f"{_with_interval(found)}: {found.value - best.value:+.3f}."
+                f"- A ViT-S/14 of random weights already reaches {_with_interval(found)}: the floor above which "
+                "pre-training earns its keep."
             )
-    if "vits14_random" in heads:
-        said.append(
-            f"- A ViT-S/14 of random weights already reaches {_with_interval(heads['vits14_random'])}: the floor above "
-            "which pre-training earns its keep."
-        )
-    for origin in dict.fromkeys(found.data.origin for found in this_run):
-        said.append(SAID_OF_ORIGIN[origin])
+    said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
     return "\n".join(said)
 
 
@@ -89,6 +84,12 @@ SAID_OF_ORIGIN = {
     "paper": "- This run used the paper's images and split; its numbers may be set beside the paper's.",
     "own": "- This run used **your own images**; the paper's numbers are of other patients and only give a scale.",
 }
+
+
+def _paired(a: Result, b: Result) -> tuple[float, bootstrap.Interval]:
+    """Difference of two published Results on the same test images, with its interval over the same resamples."""
+    one, other = (result.read_predictions(result.PUBLISHED / found.table / f"{found.name}.json") for found in (a, b))
+    return bootstrap.paired_difference(one["labels"], one["scores"], other["scores"], one["patients"], seed=a.seed)
 
 
 def _with_interval(found: Result) -> str:

@@ -8,8 +8,9 @@ import pandas as pd
 from radlib.report.result import Result
 
 LEGEND = (
-    "≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and (…) "
-    "the paper's number is of other weights of the same architecture. Differences are taken on the paper's images only."
+    "≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
+    "(…) the paper's number is of other weights of the same architecture. Differences are taken on the paper's images "
+    "only."
 )
 ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 # Rows of ours that answer a row of the paper with other weights: same architecture, so worth setting side by side.

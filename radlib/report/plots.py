@@ -37,4 +37,5 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique), frameon=False)
         sns.despine(figure, left=True)
+    plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure

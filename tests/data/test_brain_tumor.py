@@ -5,6 +5,9 @@ import h5py
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
 from PIL import Image
 
 from radlib.data import audit, brain_tumor, splits
@@ -52,7 +55,14 @@ def test_the_picture_is_upright_unless_the_authors_way_is_asked_for(folder):
     assert ours.preparation != theirs.preparation and ours.fingerprint == theirs.fingerprint
 
 
-def test_clip_follows_the_percentiles():
+@given(arrays(np.int16, (7, 9), elements=st.integers(-32768, 32767)))
+def test_clip_follows_numpys_percentiles(image):
+    low, high = np.percentile(image, (5, 95))
+    expected = np.where(image <= low, 0, np.minimum(image, high))
+    np.testing.assert_allclose(brain_tumor.clip_percentiles(image), expected, rtol=1e-6)
+
+
+def test_clip_follows_the_percentiles_of_a_large_image():
     image = np.random.default_rng(0).integers(10, 4000, (64, 64)).astype(np.int16)
     low, high = np.percentile(image, 5), np.percentile(image, 95)
     clipped = brain_tumor.clip_percentiles(image)
@@ -79,6 +89,8 @@ def cut(path):
         (lambda f: write_slice(f / "3.mat", label=7), r"3\.mat: cjdata/label is 7; it must be 1 meningioma"),
         (lambda f: write_slice(f / "3.mat", drop="PID"), r"3\.mat has no field 'cjdata/PID'"),
         (lambda f: write_slice(f / "3.mat", patient=" "), r"3\.mat: cjdata/PID is empty"),
+        (lambda f: write_slice(f / "3.mat", image=np.zeros((6, 8))), r"3\.mat: cjdata/image holds float64"),
+        (lambda f: write_slice(f / "3.mat", image=np.zeros(6, np.int16)), r"3\.mat: cjdata/image has shape"),
         (lambda f: cut(f / "3.mat"), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b""), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b"MATLAB 5.0 MAT-file, by"), r"3\.mat is a MATLAB v5 file"),

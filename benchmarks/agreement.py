@@ -1,0 +1,58 @@
+"""Do scikit-learn's own tools, fed the same features, find the published AUROCs?
+
+For each backbone: scikit-learn's StandardScaler and LogisticRegression over a path of C and the head's inputs, chosen
+on validation by scikit-learn's roc_auc_score, refitted on train + validation, scored on test. Nothing of radlib's
+probes, metrics or choice is used, only its features and split.
+
+    python benchmarks/agreement.py DIR      # DIR: the Brain Tumor release
+"""
+
+import sys
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from radlib.data.catalog import open_dataset
+from radlib.evaluate.features import extract
+from radlib.models import backbones
+from radlib.report import result
+
+PATH = np.logspace(-6, 0, 7)
+
+
+def main() -> None:
+    """Print scikit-learn's and the published AUROC of each backbone."""
+    dataset = open_dataset("brain_tumor", sys.argv[1])
+    split, y = dataset.samples["split"].to_numpy(), dataset.labels
+    train, validation, test = (split == name for name in ("train", "validation", "test"))
+    published = {
+        (found.backbone.id, found.protocol): found.value
+        for found in result.published("table04")
+        if found.scored == "all"
+    }
+    print(f"{'backbone':20} {'input':10} {'C':>7} {'scikit-learn':>12} {'L-BFGS here':>12} {'SGD heads':>10}")
+    for name in dict.fromkeys(name for name, _ in published):
+        inputs = extract(dataset, backbones.load(name)).linear_inputs()
+        scores = {}
+        for key, x in inputs.items():
+            for c in PATH:
+                guess = classifier(c).fit(x[train], y[train]).predict_proba(x[validation])
+                scores[key, c] = roc_auc_score(y[validation], guess, multi_class="ovr")
+        key, c = max(scores, key=lambda tried: scores[tried])
+        x = inputs[key]
+        guess = classifier(c).fit(x[train | validation], y[train | validation]).predict_proba(x[test])
+        found = roc_auc_score(y[test], guess, multi_class="ovr")
+        here, heads = published[name, "logistic_regression"], published[name, "linear_probe"]
+        print(f"{name:20} {key:10} {c:7.0e} {found:12.4f} {here:12.4f} {heads:10.4f}", flush=True)
+
+
+def classifier(c: float):
+    """Standardised features, multinomial logistic regression of inverse penalty `c`."""
+    return make_pipeline(StandardScaler(), LogisticRegression(C=c, max_iter=3000))
+
+
+if __name__ == "__main__":
+    main()
