@@ -162,7 +162,10 @@ def _origin(root: Path, samples: pd.DataFrame) -> tuple[Origin, str]:
     """What this copy is: stand-ins carry a marker; the paper's data is known by its patients and split counts."""
     marker = root / "STANDIN.json"
     if marker.is_file():
-        return "stand-in", str(json.loads(marker.read_text(encoding="utf-8")).get("note", ""))
+        try:
+            return "stand-in", str(json.loads(marker.read_text(encoding="utf-8"))["note"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise RadlibError(f"{marker} is damaged; delete the cohort's folder and write it again.") from error
     patients = samples["patient"].nunique()
     if samples["split"].value_counts().to_dict() == PAPER_IMAGES and patients == PAPER_PATIENTS:
         return "paper", ""

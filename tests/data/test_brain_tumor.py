@@ -91,6 +91,7 @@ def cut(path):
         (lambda f: write_slice(f / "3.mat", patient=" "), r"3\.mat: cjdata/PID is empty"),
         (lambda f: write_slice(f / "3.mat", image=np.zeros((6, 8))), r"3\.mat: cjdata/image holds float64"),
         (lambda f: write_slice(f / "3.mat", image=np.zeros(6, np.int16)), r"3\.mat: cjdata/image has shape"),
+        (lambda f: (f / "STANDIN.json").write_text("{"), r"STANDIN\.json is damaged"),
         (lambda f: cut(f / "3.mat"), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b""), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b"MATLAB 5.0 MAT-file, by"), r"3\.mat is a MATLAB v5 file"),
