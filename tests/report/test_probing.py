@@ -50,6 +50,8 @@ def test_the_same_seed_gives_the_same_numbers(clinic):
     [
         ({"epochs": "ten"}, "Parameter 'epochs' is 'ten': Input should be a valid integer"),
         ({"epochs": 0}, "Parameter 'epochs' is 0"),
+        ({"image_size": 100_000}, "Parameter 'image_size' is 100000"),
+        ({"seed": -1}, "Parameter 'seed' is -1"),
         ({"resamples": 3}, "Parameter 'resamples' is 3"),
         ({"backbones": ["dinov2_vits"]}, "no backbone called 'dinov2_vits'; did you mean 'dinov2_vits14'"),
         ({"datasets": "brain_tumour"}, "no dataset called 'brain_tumour'; did you mean 'brain_tumor'"),
@@ -74,6 +76,16 @@ def test_a_single_class_in_test_is_told_before_any_image_is_encoded(clinic, monk
     monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
     with pytest.raises(RadlibError, match="All 2 images of the test split carry the same label"):
         measure(clinic)
+
+
+def test_weights_that_cannot_be_had_are_told_before_any_image_is_encoded(clinic, monkeypatch):
+    def offline(timm_name):
+        raise RadlibError(f"The weights of '{timm_name}' are not in the local hub cache.")
+
+    monkeypatch.setattr(probing.backbones.hub, "weights_file", offline)
+    monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
+    with pytest.raises(RadlibError, match=r"vit_small_patch14_dinov2\.lvd142m' are not"):
+        measure(clinic, backbones=["efficientnet_lite0", "dinov2_vits14"], image_size=224)
 
 
 def test_relatives_in_train_are_scored_apart(clinic):
