@@ -74,40 +74,40 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
     in_paper = any(row.paper is not None or row.published for row in table)
     head = ["Backbone", this_run]
     if in_paper:
-        head = ["Pre-training", "Backbone", "Paper", "On the paper's images", "Difference", this_run]
+        head = ["Backbone", "Paper", "On the paper's images", "Difference", this_run]
     lines = _table_head(
         head, f"{title}: macro AUROC on test, 95 % intervals over patients.{LEGEND if in_paper else ''}"
     )
     for row in table:
         measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
-        name = f'<th scope="row">{escape(row.title)}</th>'
-        cells = [name, _measured_cell(row.this_run)]
+        cells = [_name_cell(row.title, row.method)]
         if in_paper:
-            cells = [f"<td>{escape(row.method)}</td>", name, _paper_cell(row), _measured_cell(row.published)]
-            cells += [_difference_cell(row, measured), _measured_cell(row.this_run)]
+            cells += [_paper_cell(row), _measured_cell(row.published), _difference_cell(row, measured)]
+        cells.append(_measured_cell(row.this_run))
         known = row.published or row.this_run
         lines.append(("<tr>" if known else '<tr class="not-run">') + "".join(cells) + "</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
 
 
 def variants_html(results: list[Result], caption: str) -> str:
-    """Every Result in `results` as one line: protocol, test images scored, what validation chose, per-class AUROC."""
-    classes = results[0].data.classes if results else ()
-    head = ["Backbone", "Classifier", "Test images", "AUROC", *classes, "Chosen on validation"]
-    lines = _table_head(head, caption)
-    words = {"linear_probe": "SGD head grid (paper)", "logistic_regression": "L-BFGS logistic regression"}
-    for found in sorted(results, key=lambda found: (found.backbone.id, found.protocol, found.scored)):
-        per_class = "".join(_number_cell(found.per_class.get(name)) for name in classes)
+    """Each backbone and classifier as one line: AUROC on every test subset, per class, and what validation chose."""
+    words = {"linear_probe": "SGD head grid, as the paper", "logistic_regression": "L-BFGS logistic regression"}
+    whole = {(found.backbone.id, found.protocol): found for found in results if found.scored == "all"}
+    without = {(found.backbone.id, found.protocol): found for found in results if found.scored != "all"}
+    first = next(iter(whole.values()))
+    head = ["Backbone and classifier", f"All {first.n_images:,} test images"]
+    if without:
+        head.append(f"Without relatives: {next(iter(without.values())).n_images:,}")
+    lines = _table_head([*head, *first.per_class], caption)
+    for key, found in sorted(whole.items()):
         chosen = ", ".join(
-            f"{name} {value:g}" if isinstance(value, float) else value for name, value in found.chosen.items()
+            f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else value
+            for name, value in found.chosen.items()
         )
-        lines.append(
-            f'<tr><th scope="row">{escape(found.backbone.title)}</th><td>{words[found.protocol]}</td>'
-            f"<td>{escape(found.scored)}: {found.n_images:,} of {found.n_patients} patients</td>"
-            + _measured_cell(found)
-            + per_class
-            + f"<td>{escape(chosen)}</td></tr>"
-        )
+        cells = [_name_cell(found.backbone.title, f"{words[found.protocol]}: {chosen}"), _measured_cell(found)]
+        cells += [_measured_cell(without.get(key))] if without else []
+        cells += [_number_cell(value) for value in found.per_class.values()]
+        lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, "</tbody></table></div>"])
 
 
@@ -118,6 +118,10 @@ def _table_head(columns: list[str], caption: str) -> list[str]:
         f"<caption>{escape(caption)}</caption>",
         "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in columns) + "</tr></thead><tbody>",
     ]
+
+
+def _name_cell(name: str, note: str) -> str:
+    return f'<th scope="row">{escape(name)} <span class="note">{escape(note)}</span></th>'
 
 
 def _number_cell(value: float | None) -> str:
