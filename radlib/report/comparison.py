@@ -75,9 +75,9 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
     head = ["Backbone", this_run]
     if in_paper:
         head = ["Backbone", "Paper", "On the paper's images", "Difference", this_run]
-    lines = _table_head(
-        head, f"{title}: macro AUROC on test, 95 % intervals over patients.{LEGEND if in_paper else ''}"
-    )
+    notes = {f" On the paper's images: {row.published.data.note}" for row in table if row.published}
+    legend = LEGEND + "".join(sorted(notes)) if in_paper else ""
+    lines = _table_head(head, f"{title}: macro AUROC on test, 95 % intervals over patients.{legend}")
     for row in table:
         measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
         cells = [_name_cell(row.title, row.method)]
@@ -151,7 +151,7 @@ def _measured_cell(found: Result | None) -> str:
 
 
 def _difference_cell(row: Row, measured: Result | None) -> str:
-    """Signed difference to the paper; ``=`` where the paper's number lies inside our interval."""
+    """Signed difference to the paper; ``≈`` where the paper's number lies inside our interval."""
     if row.paper is None or measured is None or measured.data.origin != "paper":
         return '<td class="num" data-v="">–</td>'
     difference = measured.value - row.paper
@@ -161,8 +161,9 @@ def _difference_cell(row: Row, measured: Result | None) -> str:
         kind, symbol, words = "diff-up", "▲", "above the paper, outside the interval"
     else:
         kind, symbol, words = "diff-down", "▼", "below the paper, outside the interval"
-    weights = "" if row.same_weights else "; other weights than the paper's"
+    if not row.same_weights:  # worth seeing, but no verdict: the two numbers are of different networks
+        kind, words = "other-weights", words + "; other weights than the paper's"
     return (
-        f'<td class="num {kind}" data-v="{difference}" title="{escape(words + weights)}">'
+        f'<td class="num {kind}" data-v="{difference}" title="{escape(words)}">'
         f"{symbol} {difference:+.3f}{'' if row.same_weights else '*'}</td>"
     )
