@@ -84,7 +84,7 @@ def cache_dir() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise _unwritable(folder, error.strerror or error) from error
     if not os.access(folder, os.W_OK):
         raise _unwritable(folder, "no permission to write")
     return folder

@@ -55,7 +55,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     n_validation = round(n * PAPER_VALIDATION / PAPER_PATIENTS)
     if n_test < 1 or n_validation < 1:
         raise RadlibError(f"{root} holds {n} patients; at least 3 are needed to make train, validation and test.")
-    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation)
+    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation, str(root))
     splits.check(samples, str(root))
     labels = samples.pop("label").to_numpy(dtype=np.int64) - 1
     transposed = protocol == "authors"
@@ -121,6 +121,8 @@ def _numbered_files(root: Path) -> dict[int, Path]:
     for path in sorted(root.rglob("*.mat")):
         if path.name == "cvind.mat":
             continue
+        if not path.is_file():
+            raise RadlibError(f"{path} is not a file; rename it or move it away.")
         if not re.fullmatch(r"[1-9]\d*", path.stem):
             raise RadlibError(f"{path} is not named like a slice (1.mat, 2.mat, …); rename it or move it away.")
         if int(path.stem) in files:
@@ -140,22 +142,29 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
             absent = [name for name in ("label", "PID", "image") if name not in record]
             if absent:
                 raise RadlibError(f"{path} has no field 'cjdata/{absent[0]}'; take the file from the release again.")
-            label = float(np.asarray(record["label"]).reshape(-1)[0])
-            patient = "".join(chr(code) for code in np.asarray(record["PID"]).reshape(-1)).strip()
+            label, codes = (np.asarray(record[name]).reshape(-1) for name in ("label", "PID"))
             shape, dtype = record["image"].shape, record["image"].dtype
+            for name, values, kinds in (("label", label, "fiu"), ("PID", codes, "iu")):
+                if values.dtype.kind not in kinds or (name == "label" and len(values) != 1):
+                    raise RadlibError(
+                        f"{path}: cjdata/{name} is not stored as in the release; take the file from there."
+                    )
+    except (TypeError, AttributeError) as error:  # a group where an array should be, or an array for the group
+        raise RadlibError(f"{path}: cjdata is not built as in the release; take the file from there again.") from error
     except OSError as error:
         first = path.read_bytes()[:19]
         why = "is a MATLAB v5 file" if first == b"MATLAB 5.0 MAT-file" else "is cut short or no MATLAB v7.3 file"
         raise RadlibError(f"{path} {why}; take the file from the release again.") from error
-    if label not in (1, 2, 3):
-        raise RadlibError(f"{path}: cjdata/label is {label:g}; it must be 1 meningioma, 2 glioma or 3 pituitary.")
+    patient = "".join(chr(code) for code in codes).strip()
+    if label[0] not in (1, 2, 3):
+        raise RadlibError(f"{path}: cjdata/label is {label[0]:g}; it must be 1 meningioma, 2 glioma or 3 pituitary.")
     if not patient:
         raise RadlibError(f"{path}: cjdata/PID is empty; without a patient id no honest split can be made.")
     if len(shape) != 2 or 0 in shape:
         raise RadlibError(f"{path}: cjdata/image has shape {shape}; one slice (W, H) is expected.")
     if dtype.kind not in "iu" or dtype.itemsize > 2:
         raise RadlibError(f"{path}: cjdata/image holds {dtype}; the release holds integers of at most 16 bit.")
-    return int(label), patient
+    return int(label[0]), patient
 
 
 def _origin(root: Path, samples: pd.DataFrame) -> tuple[Origin, str]:

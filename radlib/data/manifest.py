@@ -36,7 +36,7 @@ def open_folder(root: Path) -> Dataset:
     if "split" not in table:
         n = table["patient"].nunique()
         table["split"] = splits.by_patient(
-            table["patient"], max(1, round(n * TEST_SHARE)), max(1, round(n * VALIDATION_SHARE))
+            table["patient"], max(1, round(n * TEST_SHARE)), max(1, round(n * VALIDATION_SHARE)), str(path)
         )
     note = f"{len(table):,} images of {table['patient'].nunique():,} patients, listed in {MANIFEST}."
     if "validation" not in set(table["split"]):
@@ -81,11 +81,16 @@ def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RadlibError(f"{path.parent} has no {MANIFEST}; write one with the columns image, patient and label.")
     try:
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig")
+        # No header: pandas would rename a second column of one name, and shift rows that are longer than the header.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
     except (ValueError, UnicodeDecodeError) as error:
-        raise RadlibError(f"{path} is no CSV file in UTF-8 ({error}); save it again as one.") from error
-    table.columns = table.columns.str.strip()
-    table = table.apply(lambda column: column.str.strip())
+        why = " ".join(str(error).split())
+        raise RadlibError(f"{path} is no CSV file in UTF-8 ({why}); save it again as one.") from error
+    table = table.fillna("").apply(lambda column: column.str.strip())
+    header, table = table.iloc[0], table.iloc[1:].reset_index(drop=True)
+    if header.duplicated().any():
+        raise RadlibError(f"{path} has two columns '{header[header.duplicated()].iloc[0]}'; rename or delete one.")
+    table.columns = pd.Index(header)
     for name in ("image", "patient"):
         if name not in table:
             found = ", ".join(map(str, table.columns))

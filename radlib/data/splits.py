@@ -21,16 +21,17 @@ def systematic(n: int, m: int) -> np.ndarray:
     return np.round(np.arange(m) * (n / m)).astype(np.int64)
 
 
-def by_patient(patients: pd.Series, n_test: int, n_validation: int) -> np.ndarray:
+def by_patient(patients: pd.Series, n_test: int, n_validation: int, source: str) -> np.ndarray:
     """Split of each sample, `(N,)` of ``train``/``validation``/``test``, every patient in one set.
 
     Patients are ordered by first appearance in `patients` `(N,)`; `n_test` of them are drawn systematically, then
     `n_validation` of the rest (paper section 3.2, "systemic sampling"; the order is the authors' code's).
+    `source` is the file or folder the patients came from, for the sentence that says there are too few.
     """
     order = list(dict.fromkeys(patients))
     if n_test + n_validation >= len(order):
         raise RadlibError(
-            f"{len(order)} patients cannot give {n_test} to test, {n_validation} to validation and any to train; "
+            f"{source}: its patients, {len(order)} in all, cannot give {n_test} to test, {n_validation} to validation and any to train; "
             "add patients or a 'split' column."
         )
     test = {order[i] for i in systematic(len(order), n_test)}

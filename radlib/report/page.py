@@ -1,5 +1,6 @@
 """Notebooks executed by papermill, made fit to be a page: one run, one file, nothing private in it."""
 
+import contextlib
 import json
 import os
 import sys
@@ -43,6 +44,8 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             raise unknown_name(f"parameter of {name}", parameter, accepted)
     target = output or Path("_build/notebooks") / known[name].name
     part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
+    if target.is_dir():
+        raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
         executed = papermill.execute_notebook(
@@ -52,6 +55,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
+            extra_arguments=["--IPKernelApp.log_level=40"],  # the kernel's own warnings concern nobody here
         )
         nbformat.write(clean(executed), part)
         os.replace(part, target)
@@ -68,7 +72,8 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             f"The page cannot be written to {target} ({error.strerror}); choose another output."
         ) from error
     finally:
-        part.unlink(missing_ok=True)
+        with contextlib.suppress(OSError):  # its folder may never have been one
+            part.unlink()
     return target
 
 

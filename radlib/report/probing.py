@@ -24,16 +24,17 @@ from radlib.report import provenance, result
 from radlib.report.result import BackboneUsed, DataUsed, Interval, Record, Result
 
 Protocol = Literal["linear_probe", "logistic_regression"]
+TABLE = "table04"
 CHOSEN_HOW = "highest macro AUROC on the validation split; refitted on train + validation; test scored once"
 
 
 class Parameters(Record):
     """What a probing notebook's parameters cell says, checked before anything long begins."""
 
-    datasets: tuple[str, ...] = ("brain_tumor",)
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)] = ("brain_tumor",)
     data_root: str = ""
     backbones: tuple[str, ...] = ()
-    protocols: tuple[Protocol, ...] = ("linear_probe", "logistic_regression")
+    protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("linear_probe", "logistic_regression")
     image_size: Annotated[int, Field(gt=0, le=2048)] = 224  # px; the paper's largest is SAM's 1,024
     epochs: Annotated[int, Field(gt=0)] = 100
     resamples: Annotated[int, Field(ge=100)] = 2000
@@ -85,6 +86,11 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
     split = dataset.samples["split"].to_numpy()
     # Labels that no classifier could be scored on are refused before a single image is encoded.
     open_cohort({"labels alone": np.empty((len(dataset), 0))}, dataset.labels, split, len(dataset.classes))
+    in_test = split == "test"
+    if dataset.samples["patient"][in_test].nunique() < 2:
+        raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
+    folder = Path(parameters.results_dir or f"results/{dataset.origin}")
+    result.make_folder(folder, TABLE)
     for name in parameters.backbones:  # a row whose weights cannot be had is told before others cost minutes
         backbones.fetch_weights(name)
     measured: dict[tuple[str, Protocol], tuple[Probe, BackboneUsed, dict[str, float]]] = {}
@@ -108,11 +114,13 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
                 "fit": time.perf_counter() - start,
             }
             measured[name, protocol] = (probe, used, seconds)
-    in_test = split == "test"
-    paths = _write(dataset, parameters, measured, "all", in_test)
+    paths = _write(dataset, parameters, measured, "all", in_test, folder)
     relatives = audit.test_rows_with_relatives(dataset.samples)
-    if relatives.any():
-        paths += _write(dataset, parameters, measured, "without relatives", in_test & ~relatives)
+    rest = in_test & ~relatives
+    if relatives.any() and _can_be_scored(dataset, rest):
+        paths += _write(dataset, parameters, measured, "without relatives", rest, folder)
+    elif relatives.any():
+        print("Too few test patients have no relative in train; the rows without relatives are left out.")
     return paths
 
 
@@ -132,8 +140,9 @@ def _write(
     measured: dict[tuple[str, Protocol], tuple[Probe, BackboneUsed, dict[str, float]]],
     scored: Literal["all", "without relatives"],
     counted: np.ndarray,
+    folder: Path,
 ) -> list[Path]:
-    """Results of all rows on the test images `counted` `(N,)` bool."""
+    """Results of all rows on the test images `counted` `(N,)` bool, written into `folder`."""
     rows = np.flatnonzero(counted)
     labels = dataset.labels[rows]
     patients, numbers = np.unique(dataset.samples["patient"].to_numpy()[rows], return_inverse=True)
@@ -149,7 +158,7 @@ def _write(
     for key, (probe, used, seconds) in measured.items():
         interval = intervals["/".join(key)]
         record = Result(
-            table="table04",
+            table=TABLE,
             protocol=key[1],
             scored=scored,
             value=macro_auroc(labels, scores[key]),
@@ -175,9 +184,15 @@ def _write(
             predictions_sha256="0" * 64,
         )
         arrays = {"rows": rows, "labels": labels, "patients": numbers.astype(np.int64), "scores": scores[key]}
-        folder = Path(parameters.results_dir or f"results/{dataset.origin}")
         paths.append(result.write(record, arrays, folder))
     return paths
+
+
+def _can_be_scored(dataset: Dataset, counted: np.ndarray) -> bool:
+    """Whether at least two patients and one class with and without are among the images `counted` `(N,)` bool."""
+    labels = dataset.labels[counted]
+    patients = dataset.samples["patient"][counted].nunique()
+    return bool(patients > 1 and len(labels) and (labels != labels[0]).any())
 
 
 def _data_used(dataset: Dataset, note: str) -> DataUsed:

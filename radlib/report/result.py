@@ -116,15 +116,25 @@ def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> P
     """
     content = save({name: np.ascontiguousarray(array) for name, array in predictions.items()})
     record = result.model_copy(update={"predictions_sha256": hashlib.sha256(content).hexdigest()})
-    target = folder / record.table
+    target = make_folder(folder, record.table)
     path = target / f"{record.name}.json"
     try:
-        target.mkdir(parents=True, exist_ok=True)
         atomic.replace(path.with_suffix(".safetensors"), content)
         atomic.replace(path, (json.dumps(record.model_dump(mode="json"), indent=1) + "\n").encode())
     except OSError as error:
         raise RadlibError(f"The result cannot be written to {target} ({error.strerror}); make room there.") from error
     return path
+
+
+def make_folder(folder: Path, table: str) -> Path:
+    """The folder ``folder/<table>/``, made if it is not there; RadlibError if it cannot be."""
+    try:
+        (folder / table).mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RadlibError(
+            f"Results cannot be written to {folder / table} ({error.strerror}); name another results_dir."
+        ) from error
+    return folder / table
 
 
 def read(path: Path) -> Result:

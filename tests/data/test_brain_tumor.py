@@ -79,6 +79,15 @@ def test_archives_unpacked_side_by_side_and_the_fold_index_are_understood(folder
     assert open_dataset("brain_tumor", folder).samples["image"].iloc[0] == "first/1.mat"
 
 
+def put(path, field, value):
+    with h5py.File(path, "r+") as file:
+        del file["cjdata"][field]
+        if value is None:
+            file["cjdata"].create_group(field)
+        else:
+            file["cjdata"][field] = value
+
+
 def cut(path):
     path.write_bytes(path.read_bytes()[:1500])
 
@@ -92,6 +101,12 @@ def cut(path):
         (lambda f: write_slice(f / "3.mat", image=np.zeros((6, 8))), r"3\.mat: cjdata/image holds float64"),
         (lambda f: write_slice(f / "3.mat", image=np.zeros(6, np.int16)), r"3\.mat: cjdata/image has shape"),
         (lambda f: (f / "STANDIN.json").write_text("{"), r"STANDIN\.json is damaged"),
+        (lambda f: (f / "99.mat").mkdir(), r"99\.mat is not a file"),
+        (lambda f: put(f / "3.mat", "label", b"two"), r"3\.mat: cjdata/label is not stored as in the release"),
+        (lambda f: put(f / "3.mat", "label", np.zeros((0, 1))), r"3\.mat: cjdata/label is not stored"),
+        (lambda f: put(f / "3.mat", "PID", b"100"), r"3\.mat: cjdata/PID is not stored"),
+        (lambda f: put(f / "3.mat", "PID", np.array([np.nan])), r"3\.mat: cjdata/PID is not stored"),
+        (lambda f: put(f / "3.mat", "image", None), r"3\.mat: cjdata is not built as in the release"),
         (lambda f: cut(f / "3.mat"), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b""), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b"MATLAB 5.0 MAT-file, by"), r"3\.mat is a MATLAB v5 file"),
@@ -140,7 +155,7 @@ def real_index(real_images):
 
 
 def test_the_papers_split_comes_out_exactly_on_the_real_ids(real_index):
-    split = splits.by_patient(real_index["patient_id"], brain_tumor.PAPER_TEST, brain_tumor.PAPER_VALIDATION)
+    split = splits.by_patient(real_index["patient_id"], brain_tumor.PAPER_TEST, brain_tumor.PAPER_VALIDATION, "")
     assert (split == real_index["split"].replace("val", "validation")).all()
     assert pd.Series(split).value_counts().to_dict() == {"train": 1344, "test": 1002, "validation": 718}
 

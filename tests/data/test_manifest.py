@@ -89,6 +89,12 @@ def spoil(path, find, put):
         (lambda f: spoil(f / "manifest.csv", "4.png", "../4.png"), "line 6: '../4.png' leaves the folder"),
         (lambda f: spoil(f / "manifest.csv", "4.png", "/etc/passwd"), "line 6: '/etc/passwd' leaves the folder"),
         (lambda f: spoil(f / "manifest.csv", "4.png", "3.png"), "'3.png' is listed twice"),
+        (lambda f: spoil(f / "manifest.csv", "label", "patient"), "has two columns 'patient'"),
+        (lambda f: spoil(f / "manifest.csv", "p3,", "p3,,"), "no CSV file in UTF-8 .*saw 4.*save it again"),
+        (
+            lambda f: (f / "manifest.csv").write_text("image,patient,label\n0.png,p0,a\n1.png,p1,b"),
+            "2 in all, cannot give",
+        ),
         (lambda f: (f / "5.png").unlink(), "1 of 10 images that do not exist, first '5.png'"),
         (lambda f: (f / "5.png").write_bytes(b""), "1 of 10 files that are not pictures, first '5.png'"),
         (lambda f: (f / "manifest.csv").write_text("image,patient,label\n"), "lists no image"),

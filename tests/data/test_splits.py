@@ -22,7 +22,7 @@ def test_systematic_equals_numpys_rounded_range(n, data):
 def test_no_patient_sits_in_two_sets(patients):
     if len(set(patients)) < 4:
         return
-    split = splits.by_patient(pd.Series(patients), n_test=1, n_validation=1)
+    split = splits.by_patient(pd.Series(patients), n_test=1, n_validation=1, source="")
     samples = pd.DataFrame({"patient": patients, "split": split})
     splits.check(samples, "a table")
     assert samples.groupby("split")["patient"].nunique()[["test", "validation"]].tolist() == [1, 1]
@@ -36,8 +36,8 @@ def test_a_patient_in_two_splits_is_named():
 
 @pytest.mark.parametrize("n_test, n_validation", [(2, 1), (5, 5)])
 def test_too_few_patients_are_told(n_test, n_validation):
-    with pytest.raises(RadlibError, match="3 patients cannot give"):
-        splits.by_patient(pd.Series(list("abc")), n_test, n_validation)
+    with pytest.raises(RadlibError, match="a.csv: its patients, 3 in all, cannot give"):
+        splits.by_patient(pd.Series(list("abc")), n_test, n_validation, "a.csv")
 
 
 def test_digest_sees_a_moved_patient_and_not_the_labels():

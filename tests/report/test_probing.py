@@ -51,6 +51,9 @@ def test_the_same_seed_gives_the_same_numbers(clinic):
         ({"epochs": "ten"}, "Parameter 'epochs' is 'ten': Input should be a valid integer"),
         ({"epochs": 0}, "Parameter 'epochs' is 0"),
         ({"image_size": 100_000}, "Parameter 'image_size' is 100000"),
+        ({"datasets": []}, "Parameter 'datasets' is"),
+        ({"protocols": []}, "Parameter 'protocols' is"),
+        ({"results_dir": "/proc/none"}, "Results cannot be written to /proc/none/table04"),
         ({"seed": -1}, "Parameter 'seed' is -1"),
         ({"resamples": 3}, "Parameter 'resamples' is 3"),
         ({"backbones": ["dinov2_vits"]}, "no backbone called 'dinov2_vits'; did you mean 'dinov2_vits14'"),
@@ -76,6 +79,25 @@ def test_a_single_class_in_test_is_told_before_any_image_is_encoded(clinic, monk
     monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
     with pytest.raises(RadlibError, match="All 2 images of the test split carry the same label"):
         measure(clinic)
+
+
+def test_one_patient_in_test_is_told_before_any_image_is_encoded(clinic, monkeypatch):
+    rows = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
+    rows += [("28.png", "p28", "sick", "test"), ("29.png", "p28", "well", "test")]
+    with open(clinic / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "patient", "label", "split"), *rows])
+    monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
+    with pytest.raises(RadlibError, match="one patient is in test"):
+        measure(clinic)
+
+
+def test_rows_without_relatives_are_left_out_when_too_few_patients_remain(clinic, capsys):
+    rows = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
+    rows += [("28.png", "p28", "sick", "test"), ("29.png", "p3B", "well", "test")]
+    with open(clinic / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "patient", "label", "split"), *rows])
+    assert [result.read(path).scored for path in measure(clinic, protocols="linear_probe")] == ["all"]
+    assert "rows without relatives are left out" in capsys.readouterr().out
 
 
 def test_weights_that_cannot_be_had_are_told_before_any_image_is_encoded(clinic, monkeypatch):
