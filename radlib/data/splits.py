@@ -31,8 +31,8 @@ def by_patient(patients: pd.Series, n_test: int, n_validation: int, source: str)
     order = list(dict.fromkeys(patients))
     if n_test + n_validation >= len(order):
         raise RadlibError(
-            f"{source}: its patients, {len(order)} in all, cannot give {n_test} to test, {n_validation} to validation and any to train; "
-            "add patients or a 'split' column."
+            f"{source}: its patients, {len(order)} in all, cannot give {n_test} to test, {n_validation} to validation "
+            "and any to train; add patients or a 'split' column."
         )
     test = {order[i] for i in systematic(len(order), n_test)}
     rest = [patient for patient in order if patient not in test]

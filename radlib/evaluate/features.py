@@ -27,7 +27,7 @@ from radlib.errors import RadlibError
 from radlib.models import runtime
 from radlib.models.backbones import Backbone
 
-ROWS_PER_SHARD = 256
+ROWS_PER_SHARD = 64  # what a killed run can lose: four seconds of a ViT-S, some minutes of a ViT-g on a CPU
 VIT_PARTS = ("cls-4", "cls-3", "cls-2", "cls-1", "patch_mean")  # the order of `runtime.Encoder`'s outputs
 HEADER_LIMIT = 1 << 20  # bytes; our own headers are below 1 KiB, so anything longer is not one of ours
 STALE_SECONDS = 3600  # an unfinished file this old belongs to a run that was killed

@@ -55,7 +55,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,
-            extra_arguments=["--IPKernelApp.log_level=40"],  # the kernel's own warnings concern nobody here
+            extra_arguments=["--IPKernelApp.log_level=50"],  # of its transport; what cells raise arrives all the same
         )
         nbformat.write(clean(executed), part)
         os.replace(part, target)
