@@ -29,7 +29,7 @@ book: $(SITE) ## run the notebooks that are out of date and build the site
 	@echo "The book is ready: open file://$(abspath $(SITE))"
 
 test: env lint ## static checks, then every test
-	@echo "Running the tests (about five minutes on two cores) ..."
+	@echo "Running the tests (some minutes on two cores) ..."
 	@OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: env ## ruff, mypy, and notebooks without outputs

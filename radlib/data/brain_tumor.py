@@ -49,7 +49,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     samples = pd.DataFrame(rows)
     mixed = samples.groupby("patient")["label"].nunique()
     if (mixed > 1).any():
-        raise RadlibError(f"{root}: patient '{mixed.idxmax()}' has slices with two labels; one of them is wrong.")
+        raise RadlibError(
+            f"{root}: patient '{mixed.idxmax()}' has slices with two labels; correct cjdata/label or cjdata/PID."
+        )
     n = samples["patient"].nunique()
     n_test = round(n * PAPER_TEST / PAPER_PATIENTS)
     n_validation = round(n * PAPER_VALIDATION / PAPER_PATIENTS)
@@ -137,7 +139,9 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
     try:
         with h5py.File(path, "r") as file:
             if "cjdata" not in file:
-                raise RadlibError(f"{path} has no group 'cjdata'; it is not a slice of the release.")
+                raise RadlibError(
+                    f"{path} has no group 'cjdata', so it is no slice of the release; move it away or take the file from there again."
+                )
             record = file["cjdata"]
             absent = [name for name in ("label", "PID", "image") if name not in record]
             if absent:

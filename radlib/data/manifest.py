@@ -85,7 +85,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
     except (ValueError, UnicodeDecodeError) as error:
         why = " ".join(str(error).split())
-        raise RadlibError(f"{path} is no CSV file in UTF-8 ({why}); save it again as one.") from error
+        raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
     table = table.fillna("").apply(lambda column: column.str.strip())
     header, table = table.iloc[0], table.iloc[1:].reset_index(drop=True)
     if header.duplicated().any():

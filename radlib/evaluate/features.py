@@ -131,6 +131,7 @@ def _folder(dataset: Dataset, backbone: Backbone, numerics: str) -> Path:
         "backbone": backbone.spec.id,
         "weights": backbone.weights_sha256,
         "runtime": numerics,
+        "rows_per_shard": ROWS_PER_SHARD,
     }
     text = json.dumps(key, indent=1, sort_keys=True)
     folder = assets.cache_dir() / "features" / hashlib.sha256(text.encode()).hexdigest()[:24]

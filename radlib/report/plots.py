@@ -20,7 +20,7 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
         for y, row in enumerate(table):
             if row.paper is not None and row.same_weights:
                 axes.plot(row.paper, y, "D", color=PAPER, markersize=5, label="paper")
-            marks = ((row.published, -0.13, PUBLISHED, "o", "the paper's images, run here"),
+            marks = ((row.published, -0.13, PUBLISHED, "o", "the paper's images, published here"),
                      (row.this_run, 0.13, THIS_RUN, "s", this_run))  # fmt: skip
             for found, shift, colour, marker, label in marks:
                 if found is not None:

@@ -85,7 +85,10 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
     """
     split = dataset.samples["split"].to_numpy()
     # Labels that no classifier could be scored on are refused before a single image is encoded.
-    open_cohort({"labels alone": np.empty((len(dataset), 0))}, dataset.labels, split, len(dataset.classes))
+    try:
+        open_cohort({"labels alone": np.empty((len(dataset), 0))}, dataset.labels, split, len(dataset.classes))
+    except RadlibError as error:
+        raise RadlibError(f"{dataset.root}: {error}") from error
     in_test = split == "test"
     if dataset.samples["patient"][in_test].nunique() < 2:
         raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")

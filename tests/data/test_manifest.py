@@ -90,7 +90,7 @@ def spoil(path, find, put):
         (lambda f: spoil(f / "manifest.csv", "4.png", "/etc/passwd"), "line 6: '/etc/passwd' leaves the folder"),
         (lambda f: spoil(f / "manifest.csv", "4.png", "3.png"), "'3.png' is listed twice"),
         (lambda f: spoil(f / "manifest.csv", "label", "patient"), "has two columns 'patient'"),
-        (lambda f: spoil(f / "manifest.csv", "p3,", "p3,,"), "no CSV file in UTF-8 .*saw 4.*save it again"),
+        (lambda f: spoil(f / "manifest.csv", "p3,", "p3,,"), "CSV file in UTF-8 .*saw 4.*save it again"),
         (
             lambda f: (f / "manifest.csv").write_text("image,patient,label\n0.png,p0,a\n1.png,p1,b"),
             "2 in all, cannot give",
@@ -98,8 +98,11 @@ def spoil(path, find, put):
         (lambda f: (f / "5.png").unlink(), "1 of 10 images that do not exist, first '5.png'"),
         (lambda f: (f / "5.png").write_bytes(b""), "1 of 10 files that are not pictures, first '5.png'"),
         (lambda f: (f / "manifest.csv").write_text("image,patient,label\n"), "lists no image"),
-        (lambda f: (f / "manifest.csv").write_bytes(b"image,patient,label\n\xff\xfe"), "no CSV file in UTF-8"),
-        (lambda f: (f / "manifest.csv").write_bytes(b""), "no CSV file"),
+        (
+            lambda f: (f / "manifest.csv").write_bytes(b"image,patient,label\n\xff\xfe"),
+            "cannot be read as a CSV file in UTF-8",
+        ),
+        (lambda f: (f / "manifest.csv").write_bytes(b""), "cannot be read as a CSV file"),
     ],
 )
 def test_a_bad_manifest_is_told_in_one_sentence(tmp_path, spoiling, sentence):
