@@ -140,7 +140,7 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
         with h5py.File(path, "r") as file:
             if "cjdata" not in file:
                 raise RadlibError(
-                    f"{path} has no group 'cjdata', so it is no slice of the release; move it away or take the file from there again."
+                    f"{path} has no group 'cjdata'; move it away or take the file from the release again."
                 )
             record = file["cjdata"]
             absent = [name for name in ("label", "PID", "image") if name not in record]
