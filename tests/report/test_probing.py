@@ -45,6 +45,14 @@ def test_the_same_seed_gives_the_same_numbers(clinic):
     assert again[0].seconds["images_encoded"] == 0
 
 
+def put_in_test(clinic, *rows):
+    """Split by hand: twenty pictures to train, eight to validation, `rows` of (image, patient, label) to test."""
+    rest = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
+    with open(clinic / "manifest.csv", "w", newline="") as file:
+        lines = [("image", "patient", "label", "split"), *rest, *((*row, "test") for row in rows)]
+        csv.writer(file).writerows(lines)
+
+
 @pytest.mark.parametrize(
     "changes, sentence",
     [
@@ -72,30 +80,21 @@ def test_a_wrong_parameter_is_told_before_anything_is_computed(clinic, changes, 
 
 
 def test_a_single_class_in_test_is_told_before_any_image_is_encoded(clinic, monkeypatch):
-    rows = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
-    rows += [("28.png", "p28", "sick", "test"), ("29.png", "p29", "sick", "test")]
-    with open(clinic / "manifest.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("image", "patient", "label", "split"), *rows])
+    put_in_test(clinic, ("28.png", "p28", "sick"), ("29.png", "p29", "sick"))
     monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
     with pytest.raises(RadlibError, match="All 2 images of the test split carry the same label"):
         measure(clinic)
 
 
 def test_one_patient_in_test_is_told_before_any_image_is_encoded(clinic, monkeypatch):
-    rows = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
-    rows += [("28.png", "p28", "sick", "test"), ("29.png", "p28", "well", "test")]
-    with open(clinic / "manifest.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("image", "patient", "label", "split"), *rows])
+    put_in_test(clinic, ("28.png", "p28", "sick"), ("29.png", "p28", "well"))
     monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
     with pytest.raises(RadlibError, match="one patient is in test"):
         measure(clinic)
 
 
 def test_rows_without_relatives_are_left_out_when_too_few_patients_remain(clinic, capsys):
-    rows = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
-    rows += [("28.png", "p28", "sick", "test"), ("29.png", "p3B", "well", "test")]
-    with open(clinic / "manifest.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("image", "patient", "label", "split"), *rows])
+    put_in_test(clinic, ("28.png", "p28", "sick"), ("29.png", "p3B", "well"))
     assert [result.read(path).scored for path in measure(clinic, protocols="linear_probe")] == ["all"]
     assert "rows without relatives are left out" in capsys.readouterr().out
 
