@@ -9,13 +9,18 @@ from radlib.errors import RadlibError, unknown_name
 NAMES = ("brain_tumor", "manifest")
 
 
+def check_name(name: str) -> None:
+    """Raise RadlibError, naming the nearest one, if there is no dataset `name`."""
+    if name not in NAMES:
+        raise unknown_name("dataset", name, NAMES)
+
+
 def open_dataset(name: str, data_root: Path | str, protocol: str = "ours") -> Dataset:
     """Dataset `name` below `data_root`: in the folder of that name if there is one, else in `data_root` itself.
 
     `protocol` is ``ours`` or ``authors``; it changes only how images are prepared (see each dataset's reader).
     """
-    if name not in NAMES:
-        raise unknown_name("dataset", name, NAMES)
+    check_name(name)
     if protocol not in ("ours", "authors"):
         raise unknown_name("protocol", protocol, ("ours", "authors"))
     root = Path(data_root).expanduser()

@@ -12,10 +12,10 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy.special import expit, softmax
 
+from radlib.data.splits import SPLITS
 from radlib.errors import RadlibError
 from radlib.evaluate.auroc import scorable
 
-SPLITS = ("train", "validation", "test")
 ROWS_AT_ONCE = 4096
 """Rows of a memory map read together: 32 MB at width 1,920 in float32."""
 

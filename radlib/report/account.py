@@ -2,6 +2,7 @@
 
 from html import escape
 
+from radlib.data.splits import SPLITS
 from radlib.evaluate import bootstrap
 from radlib.report import result
 from radlib.report.comparison import ORIGIN_WORDS
@@ -15,8 +16,7 @@ def status_html(this_run: list[Result]) -> str:
     first = this_run[0]
     chips = [(f"chip-{first.data.origin}", f"This run: {ORIGIN_WORDS[first.data.origin]}")]
     chips += [
-        ("", f"{name}: {first.data.images[name]:,} images, {first.data.patients[name]} patients")
-        for name in ("train", "validation", "test")
+        ("", f"{name}: {first.data.images[name]:,} images, {first.data.patients[name]} patients") for name in SPLITS
     ]
     seconds = sum(found.seconds["fit"] for found in this_run if found.scored == "all")
     by_backbone = {found.backbone.id: found.seconds["features"] for found in this_run}

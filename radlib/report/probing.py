@@ -12,7 +12,7 @@ from radlib import assets
 from radlib.data import audit, catalog, splits, standins
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING
-from radlib.errors import RadlibError, unknown_name
+from radlib.errors import RadlibError
 from radlib.evaluate import features
 from radlib.evaluate.auroc import macro_auroc, per_class_auroc
 from radlib.evaluate.bootstrap import auroc_intervals
@@ -62,8 +62,7 @@ def checked(**given: object) -> Parameters:
     for name in rows:
         backbones.check_image_size(backbones.spec(name), parameters.image_size)
     for name in parameters.datasets:
-        if name not in catalog.NAMES:
-            raise unknown_name("dataset", name, catalog.NAMES)
+        catalog.check_name(name)
     runtime.name(parameters.device)
     return parameters.model_copy(update={"backbones": rows})
 

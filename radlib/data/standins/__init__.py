@@ -21,11 +21,6 @@ Generator = Callable[[Path, int, int, bool], dict[str, object]]
 GENERATORS: dict[str, Generator] = {"brain_tumor": brain_tumor.write}
 
 
-def is_standin(folder: Path) -> bool:
-    """Whether `folder` holds a finished stand-in cohort (has a readable marker)."""
-    return bool(marker(folder))
-
-
 def marker(folder: Path) -> dict[str, object]:
     """What `STANDIN.json` in `folder` says; empty when there is none or it cannot be read."""
     try:
