@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     standin = commands.add_parser("standin", help="write a simulated cohort in a dataset's own layout")
     standin.add_argument("dataset", help="brain_tumor")
     standin.add_argument("out", type=Path, help="folder to make")
-    standin.add_argument("--patients", type=int, default=40)
+    standin.add_argument("--patients", type=int)
     standin.add_argument("--seed", type=int, default=0)
     standin.set_defaults(command=_standin)
     return parser

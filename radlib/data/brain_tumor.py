@@ -4,7 +4,6 @@ Each file is HDF5 with a group ``cjdata``: ``label`` (1 meningioma, 2 glioma, 3 
 as character codes), ``image`` (int16, T1 contrast-enhanced, 512x512), ``tumorBorder`` and ``tumorMask``.
 """
 
-import json
 import re
 from pathlib import Path
 
@@ -13,14 +12,13 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from radlib.data import splits
-from radlib.data.dataset import Dataset, Origin
+from radlib.data import origin, problems, splits
+from radlib.data.dataset import Dataset, Record
+from radlib.data.preprocess import clip_percentiles
 from radlib.errors import RadlibError
 
 CLASSES = ("meningioma", "glioma", "pituitary tumour")
 PAPER_PATIENTS, PAPER_TEST, PAPER_VALIDATION = 233, 70, 50  # authors' repository, patients
-PAPER_IMAGES = {"train": 1344, "validation": 718, "test": 1002}  # authors' repository, slices
-PROBLEMS_SHOWN = 3
 
 
 def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
@@ -35,17 +33,15 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
             a patient with two labels, too few patients. All bad files are counted in the one sentence.
     """
     files = _numbered_files(root)
-    rows, problems = [], []
+    rows, wrong = [], []
     for number in tqdm(sorted(files), desc="reading labels", unit="file", disable=not progress or len(files) < 500):
         try:
             label, patient = _label_and_patient(files[number])
         except RadlibError as error:
-            problems.append(str(error))
+            wrong.append(str(error))
             continue
         rows.append({"image": files[number].relative_to(root).as_posix(), "patient": patient, "label": label})
-    if problems:
-        more = f" ({len(problems)} of {len(files)} files are bad)" if len(problems) > 1 else ""
-        raise RadlibError(" ".join(problems[:PROBLEMS_SHOWN]) + more)
+    problems.raise_all(root, wrong)
     samples = pd.DataFrame(rows)
     mixed = samples.groupby("patient")["label"].nunique()
     if (mixed > 1).any():
@@ -61,7 +57,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     splits.check(samples, str(root))
     labels = samples.pop("label").to_numpy(dtype=np.int64) - 1
     transposed = protocol == "authors"
-    origin, note = _origin(root, samples)
+    kind, note = origin.of("brain_tumor", root, samples)
     return Dataset(
         name="brain_tumor",
         title="Brain Tumor",
@@ -69,7 +65,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         classes=CLASSES,
         samples=samples,
         labels=labels,
-        origin=origin,
+        origin=kind,
         note=note,
         root=root,
         read_image=read_transposed if transposed else read_upright,
@@ -77,31 +73,14 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     )
 
 
-def clip_percentiles(image: np.ndarray) -> np.ndarray:
-    """Integer image, own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
-    low, high = _percentile(image, 5), _percentile(image, 95)
-    clipped = np.minimum(image, high, dtype=np.float32)
-    clipped[image <= low] = 0
-    return clipped
+def read_upright(root: Path, row: Record) -> np.ndarray:
+    """The slice of a sample `(1, H, W)` float32 as a radiologist holds it: MATLAB's columns put back."""
+    return clip_percentiles(np.ascontiguousarray(_stored_image(root / row["image"]).T))[None]
 
 
-def _percentile(image: np.ndarray, q: float) -> float:
-    """What `numpy.percentile` gives, by counting the few thousand values an integer image has: several times faster."""
-    lowest = int(image.min())
-    at_most = np.bincount(image.ravel().astype(np.intp) - lowest).cumsum()
-    place = q / 100 * (image.size - 1)
-    below, above = np.searchsorted(at_most, [int(place), int(np.ceil(place))], side="right") + lowest
-    return float(below + (above - below) * (place - int(place)))
-
-
-def read_upright(path: Path) -> np.ndarray:
-    """One slice `(1, H, W)` float32 as a radiologist holds it: MATLAB's columns put back."""
-    return clip_percentiles(np.ascontiguousarray(_stored_image(path).T))[None]
-
-
-def read_transposed(path: Path) -> np.ndarray:
-    """One slice `(1, W, H)` float32 as the HDF5 file stores it, which is what the authors' loader fed."""
-    return clip_percentiles(_stored_image(path))[None]
+def read_transposed(root: Path, row: Record) -> np.ndarray:
+    """The slice of a sample `(1, W, H)` float32 as the HDF5 file stores it, which is what the authors' loader fed."""
+    return clip_percentiles(_stored_image(root / row["image"]))[None]
 
 
 def read_mask(path: Path) -> np.ndarray:
@@ -169,17 +148,3 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
     if dtype.kind not in "iu" or dtype.itemsize > 2:
         raise RadlibError(f"{path}: cjdata/image holds {dtype}; the release holds integers of at most 16 bit.")
     return int(label[0]), patient
-
-
-def _origin(root: Path, samples: pd.DataFrame) -> tuple[Origin, str]:
-    """What this copy is: stand-ins carry a marker; the paper's data is known by its patients and split counts."""
-    marker = root / "STANDIN.json"
-    if marker.is_file():
-        try:
-            return "stand-in", str(json.loads(marker.read_text(encoding="utf-8"))["note"])
-        except (ValueError, KeyError, TypeError) as error:
-            raise RadlibError(f"{marker} is damaged; delete the cohort's folder and write it again.") from error
-    patients = samples["patient"].nunique()
-    if samples["split"].value_counts().to_dict() == PAPER_IMAGES and patients == PAPER_PATIENTS:
-        return "paper", ""
-    return "own", f"{len(samples):,} slices of {patients} patients; the paper used 3,064 of {PAPER_PATIENTS}."

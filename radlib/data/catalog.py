@@ -1,12 +1,25 @@
 """The datasets a notebook may name, and where their folders are looked for."""
 
+import importlib
+from dataclasses import replace
 from pathlib import Path
 
-from radlib.data import brain_tumor, manifest
-from radlib.data.dataset import Dataset
+from radlib.data import splits
+from radlib.data.dataset import Dataset, Task
 from radlib.errors import RadlibError, unknown_name
 
-NAMES = ("brain_tumor", "manifest")
+# Table 1 of the paper, in its order, and the reader's own folder with a manifest (whose task its columns tell).
+TASKS: dict[str, Task] = {
+    "nih_chest_xray": "multi-label",
+    "chexpert": "multi-label",
+    "montgomery": "segmentation",
+    "shenzhen": "segmentation",
+    "sars_cov_2_ct": "binary",
+    "amos": "segmentation",
+    "msd_heart": "segmentation",
+    "brain_tumor": "multi-class",
+}
+NAMES = (*TASKS, "manifest")
 
 
 def check_name(name: str) -> None:
@@ -15,10 +28,13 @@ def check_name(name: str) -> None:
         raise unknown_name("dataset", name, NAMES)
 
 
-def open_dataset(name: str, data_root: Path | str, protocol: str = "ours") -> Dataset:
+def open_dataset(
+    name: str, data_root: Path | str, protocol: str = "ours", split_file: Path | str = "", progress: bool = True
+) -> Dataset:
     """Dataset `name` below `data_root`: in the folder of that name if there is one, else in `data_root` itself.
 
-    `protocol` is ``ours`` or ``authors``; it changes only how images are prepared (see each dataset's reader).
+    protocol: ``ours`` or ``authors``, where the authors' code prepares images or splits them differently (see each
+    dataset's reader).  split_file: a CSV of patient and split that replaces the dataset's own split.
     """
     check_name(name)
     if protocol not in ("ours", "authors"):
@@ -30,6 +46,12 @@ def open_dataset(name: str, data_root: Path | str, protocol: str = "ours") -> Da
         root = root / name
     if not any(root.iterdir()):
         raise RadlibError(f"The folder {root} is empty; put the files of '{name}' there.")
-    if name == "manifest":
-        return manifest.open_folder(root)
-    return brain_tumor.open_folder(root, protocol=protocol)
+    reader = importlib.import_module(f"radlib.data.{name}")  # nibabel, h5py, pydicom: only what this dataset needs
+    dataset: Dataset = reader.open_folder(root, protocol=protocol, progress=progress)
+    if not split_file:
+        return dataset
+    path = Path(split_file).expanduser()
+    split = splits.load(dataset.samples, path)
+    note = " ".join(part for part in (dataset.note, f"Split by {path.name}.") if part)
+    kind = "own" if dataset.origin == "paper" else dataset.origin
+    return replace(dataset, samples=dataset.samples.assign(split=split), origin=kind, note=note)

@@ -1,39 +1,48 @@
-"""The noun everything else reads: a table of samples, their labels, and how to read one image."""
+"""The noun everything else reads: a table of samples, their labels or masks, and how to read one image."""
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Hashable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
 
+from radlib.data.origin import Origin
 from radlib.errors import RadlibError
 
-Task = Literal["binary", "multi-class", "multi-label"]
-Origin = Literal["paper", "stand-in", "own"]
+Task = Literal["binary", "multi-class", "multi-label", "segmentation"]
+Record = Mapping[Hashable, Any]  # one row of `Dataset.samples`
+Reader = Callable[[Path, Record], np.ndarray]  # root and row -> pixels
 
 SAMPLED_BYTES = 16 * 1024  # read from each end of a file for the fingerprint
 
 
 @dataclass(frozen=True)
 class Dataset:
-    """N images of patients with labels; it never trains and never knows a model.
+    """N images of patients with labels or masks; it never trains and never knows a model.
 
     Attributes:
         name: id, e.g. ``brain_tumor``.
         title: as the paper prints it.
-        task: ``binary`` and ``multi-class`` have one label an image, ``multi-label`` K findings each 0 or 1.
-        classes: K names.
-        samples: N rows: ``image`` (path below `root`, POSIX), ``patient``, ``split``, and whatever else is known.
-        labels: `(N,)` int64 in 0…K-1, or `(N, K)` int64 of 0/1 when multi-label.
+        task: ``binary`` and ``multi-class`` have one label an image, ``multi-label`` K findings each 0 or 1,
+            ``segmentation`` a mask.
+        classes: K names; the background of a mask is not one of them.
+        samples: N rows, one an image or one a slice of a volume: ``image`` (path below `root`, POSIX), ``patient``,
+            ``split``; ``slice`` (0…S-1) where `image` is a volume; ``mask``, or ``left_mask`` and ``right_mask``
+            (paths below `root`) where there are masks; ``study`` where several rows are one case whose features are
+            averaged (its rows share patient, split and label); ``age`` (years), ``sex`` (F, M), ``view`` (PA, AP …)
+            where the release has them.
+        labels: `(N,)` int64 in 0…K-1, `(N, K)` int64 of 0/1 when multi-label, `(N, 0)` when segmentation.
         origin: ``paper`` when every count equals the paper's, ``stand-in`` for simulated cohorts, else ``own``.
         note: what a reader should know about this copy, one or two sentences; may be empty.
-        root: folder the images lie in.
-        read_image: path -> pixels `(C, H, W)` float32, C 1 or 3, in the image's own units, prepared as the protocol
-            asks for this dataset.
+        root: folder the paths start from.
+        read_image: root and row -> pixels `(C, H, W)` float32, C 1 or 3, in the image's own units (HU for CT), prepared
+            as the protocol asks for this dataset.
         preparation: words that name what `read_image` does; part of the key of every cached feature.
+        read_mask: root and row -> `(H, W)` uint8, 0 background and k the k-th of `classes` counted from 1; None
+            without masks.
     """
 
     name: str
@@ -45,41 +54,54 @@ class Dataset:
     origin: Origin
     note: str
     root: Path
-    read_image: Callable[[Path], np.ndarray]
+    read_image: Reader
     preparation: str
+    read_mask: Reader | None = None
     fingerprint: str = field(default="")
 
     def __post_init__(self) -> None:
         if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint(self.root, self.samples["image"]))
+            object.__setattr__(self, "fingerprint", fingerprint(self.root, self.samples))
 
     def __len__(self) -> int:
         return len(self.samples)
 
     def read(self, row: int) -> np.ndarray:
         """Pixels `(C, H, W)` float32 of sample `row`; raises RadlibError that names the file if it is unreadable."""
-        name = self.samples["image"].iloc[row]
+        pixels = self._decode(self.read_image, row, "image")
+        if not np.isfinite(pixels).all():
+            path = self.root / self.samples["image"].iloc[row]
+            raise RadlibError(f"{path} holds NaN or infinite pixels; export the image again.")
+        return pixels
+
+    def mask(self, row: int) -> np.ndarray:
+        """Mask `(H, W)` uint8 of sample `row`, 0…K; raises RadlibError if there is none or it is unreadable."""
+        if self.read_mask is None:
+            raise RadlibError(f"{self.title} has no masks; name a segmentation dataset.")
+        return self._decode(self.read_mask, row, "mask")
+
+    def _decode(self, read: Reader, row: int, what: str) -> np.ndarray:
+        record = self.samples.iloc[row].to_dict()
         try:
-            pixels = self.read_image(self.root / name)
+            return read(self.root, record)
         except RadlibError:
             raise
         except Exception as error:  # decoders raise many kinds; the reader needs the file, not the kind
+            where = self.root / record["image"]
             raise RadlibError(
-                f"{self.root / name} cannot be read ({error}); replace the file with a whole copy."
+                f"The {what} of {where} cannot be read ({error}); replace the file with a whole copy."
             ) from error
-        if not np.isfinite(pixels).all():
-            raise RadlibError(f"{self.root / name} holds NaN or infinite pixels; export the image again.")
-        return pixels
 
 
-def fingerprint(root: Path, images: pd.Series) -> str:
+def fingerprint(root: Path, samples: pd.DataFrame) -> str:
     """Sha256 of what is on disk, not where: each image's path below `root`, size, and first and last 16 KiB.
 
     Whole files are not read because a hundred thousand radiographs would cost longer than a run; an edit that keeps a
-    file's size and both ends is not seen.
+    file's size and both ends is not seen. A volume is read once however many of its slices are samples; which they are
+    counts too.
     """
     whole = hashlib.sha256()
-    for name in images:
+    for name in samples["image"].unique():
         with open(root / name, "rb") as file:
             size = file.seek(0, 2)
             file.seek(0)
@@ -88,4 +110,6 @@ def fingerprint(root: Path, images: pd.Series) -> str:
                 file.seek(size - SAMPLED_BYTES)
             ends += file.read(SAMPLED_BYTES)
         whole.update(f"{name}\0{size}\0".encode() + ends)
+    if "slice" in samples:
+        whole.update("".join(f"{n}\0" for n in samples["slice"]).encode())
     return whole.hexdigest()

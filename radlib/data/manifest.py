@@ -4,23 +4,21 @@ Columns: ``image`` (path below the folder), ``patient``, optionally ``split`` (t
 column ``label`` (any text; one class an image) or several columns of 0 and 1 (one a finding).
 """
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from PIL import Image, UnidentifiedImageError
 
-from radlib.data import splits
+from radlib.data import pictures, problems, splits, tables
 from radlib.data.dataset import Dataset, Task
 from radlib.errors import RadlibError
 
 MANIFEST = "manifest.csv"
 TEST_SHARE, VALIDATION_SHARE = 0.3, 0.2  # of patients when no split is given; the paper's Brain Tumor has 0.30 and 0.21
 KNOWN = {"image", "patient", "split", "label"}
-GRAY_MODES = {"1", "L", "I", "I;16", "I;16L", "I;16B", "F", "LA", "La"}
 
 
-def open_folder(root: Path) -> Dataset:
+def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
     """The images that ``root/manifest.csv`` lists, in its order.
 
     Without a split column, 30 % of the patients (in order of first appearance) go to test and 20 % to validation by
@@ -55,24 +53,9 @@ def open_folder(root: Path) -> Dataset:
         origin="own",
         note=note,
         root=root,
-        read_image=read_picture,
+        read_image=lambda root, row: pictures.read(root / row["image"]),
         preparation="as stored",
     )
-
-
-def read_picture(path: Path) -> np.ndarray:
-    """A picture Pillow can open -> `(C, H, W)` float32 in its stored units; C 1 when gray (8 to 32 bit), else 3 (RGB).
-
-    Palettes are looked up; transparency is dropped, since a radiograph's alpha carries no tissue.
-    """
-    try:
-        with Image.open(path) as picture:
-            if picture.mode in GRAY_MODES:
-                gray = picture.convert("L") if picture.mode in ("1", "LA", "La") else picture
-                return np.asarray(gray, dtype=np.float32)[None]
-            return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
-        raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
 
 
 def _read_table(path: Path) -> pd.DataFrame:
@@ -80,23 +63,7 @@ def _read_table(path: Path) -> pd.DataFrame:
         raise RadlibError(f"The folder {path.parent} does not exist; give the one that holds {MANIFEST}.")
     if not path.is_file():
         raise RadlibError(f"{path.parent} has no {MANIFEST}; write one with the columns image, patient and label.")
-    try:
-        # No header: pandas would rename a second column of one name, and shift rows that are longer than the header.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
-    except (ValueError, UnicodeDecodeError) as error:
-        why = " ".join(str(error).split())
-        raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
-    table = table.fillna("").apply(lambda column: column.str.strip())
-    header, table = table.iloc[0], table.iloc[1:].reset_index(drop=True)
-    if header.duplicated().any():
-        raise RadlibError(f"{path} has two columns '{header[header.duplicated()].iloc[0]}'; rename or delete one.")
-    table.columns = pd.Index(header)
-    for name in ("image", "patient"):
-        if name not in table:
-            found = ", ".join(map(str, table.columns))
-            raise RadlibError(f"{path} has no column '{name}' (it has: {found}); add it, and separate by commas.")
-    if table.empty:
-        raise RadlibError(f"{path} lists no image; add one row an image.")
+    table = tables.read(path, ("image", "patient"))
     for name in KNOWN.intersection(table.columns):
         empty = np.flatnonzero(table[name] == "")
         if len(empty):
@@ -109,11 +76,7 @@ def _read_table(path: Path) -> pd.DataFrame:
 
 
 def _check_images(root: Path, path: Path, images: pd.Series) -> None:
-    inside = root.resolve()
-    for line, name in enumerate(images, start=2):
-        target = root / PurePosixPath(name)
-        if PurePosixPath(name).is_absolute() or not target.resolve().is_relative_to(inside):
-            raise RadlibError(f"{path}, line {line}: '{name}' leaves the folder; give a path below {root}.")
+    problems.raise_all(root, tables.climbing(root, images, path))
     if images.duplicated().any():
         raise RadlibError(f"{path}: the image '{images[images.duplicated()].iloc[0]}' is listed twice; keep one row.")
     missing = [name for name in images if not (root / name).is_file()]
@@ -122,13 +85,7 @@ def _check_images(root: Path, path: Path, images: pd.Series) -> None:
             f"{path} lists {len(missing)} of {len(images)} images that do not exist, first '{missing[0]}'; "
             "correct the paths or delete the rows."
         )
-    broken = []
-    for name in images:
-        try:
-            with Image.open(root / name):  # the header only: pixels are decoded once, when features are made
-                pass
-        except (UnidentifiedImageError, OSError, Image.DecompressionBombError):
-            broken.append(name)
+    broken = [name for name in images if pictures.size(root / name) is None]  # headers; pixels are decoded once, later
     if broken:
         raise RadlibError(
             f"{path} lists {len(broken)} of {len(images)} files that are not pictures, first '{broken[0]}'; "

@@ -29,3 +29,20 @@ def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
     varies = np.ptp(pixels, axis=(1, 2), keepdims=True) > 0
     scaled = np.where(varies, (square - low) / np.where(varies, spread, 1), 0)
     return ((scaled - IMAGENET_MEAN) / IMAGENET_STD).astype(np.float32, copy=False)
+
+
+def clip_percentiles(image: np.ndarray) -> np.ndarray:
+    """Integer image, own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
+    low, high = _percentile(image, 5), _percentile(image, 95)
+    clipped = np.minimum(image, high, dtype=np.float32)
+    clipped[image <= low] = 0
+    return clipped
+
+
+def _percentile(image: np.ndarray, q: float) -> float:
+    """What `numpy.percentile` gives, by counting the few thousand values an integer image has: several times faster."""
+    lowest = int(image.min())
+    at_most = np.bincount(image.ravel().astype(np.intp) - lowest).cumsum()
+    place = q / 100 * (image.size - 1)
+    below, above = np.searchsorted(at_most, [int(place), int(np.ceil(place))], side="right") + lowest
+    return float(below + (above - below) * (place - int(place)))

@@ -1,10 +1,13 @@
 """Train, validation and test sets that never share a patient."""
 
 import hashlib
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
+from radlib import atomic
+from radlib.data import tables
 from radlib.errors import RadlibError
 
 SPLITS = ("train", "validation", "test")
@@ -75,3 +78,37 @@ def digest(samples: pd.DataFrame) -> str:
     """Sha256 of the split as a CSV of image, patient, split: two results with the same one used the same split."""
     text = samples[["image", "patient", "split"]].to_csv(index=False, lineterminator="\n")
     return hashlib.sha256(text.encode()).hexdigest()
+
+
+def save(samples: pd.DataFrame, path: Path) -> None:
+    """Write the split as a CSV of patient and split, one row a patient in order of first appearance."""
+    table = samples[["patient", "split"]].drop_duplicates()
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        atomic.replace(path, table.to_csv(index=False, lineterminator="\n").encode())
+    except OSError as error:
+        raise RadlibError(f"{path} cannot be written ({error.strerror}); name another file.") from error
+
+
+def load(samples: pd.DataFrame, path: Path) -> np.ndarray:
+    """The split column `(N,)` that the CSV at `path` (columns patient, split) gives `samples`.
+
+    Raises:
+        RadlibError: no such file, a column missing, a patient listed twice, a patient of `samples` who is not listed or
+            a listed one who is not in `samples`, an unknown or an empty split.
+    """
+    table = tables.read(path, ("patient", "split"))
+    twice = table["patient"][table["patient"].duplicated()]
+    if len(twice):
+        raise RadlibError(f"{path}: patient '{twice.iloc[0]}' is listed twice; keep one row.")
+    for here, there, remedy in (
+        (samples["patient"], table["patient"], "has no row for"),
+        (table["patient"], samples["patient"], "lists a patient the data does not hold:"),
+    ):
+        absent = here[~here.isin(there)].unique()
+        if len(absent):
+            more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            raise RadlibError(f"{path} {remedy} '{absent[0]}'{more}; it must list every patient of the data once.")
+    split = samples["patient"].map(table.set_index("patient")["split"]).to_numpy(dtype=object)
+    check(samples.assign(split=split), str(path))
+    return split

@@ -111,7 +111,7 @@ def cut(path):
         (lambda f: (f / "3.mat").write_bytes(b""), r"3\.mat is cut short"),
         (lambda f: (f / "3.mat").write_bytes(b"MATLAB 5.0 MAT-file, by"), r"3\.mat is a MATLAB v5 file"),
         (lambda f: (f / "a.mat").write_bytes(b""), r"a\.mat is not named like a slice"),
-        (lambda f: [cut(p) for p in f.glob("?.mat")], r"\(9 of 20 files are bad\)"),
+        (lambda f: [cut(p) for p in f.glob("?.mat")], "And 6 more; radlib data check lists them all"),
         (
             lambda f: write_slice(f / "3.mat", label=1, patient="100") or write_slice(f / "4.mat", 2, "100"),
             "two labels",

@@ -97,7 +97,7 @@ def spoil(path, find, put):
         ),
         (lambda f: (f / "5.png").unlink(), "1 of 10 images that do not exist, first '5.png'"),
         (lambda f: (f / "5.png").write_bytes(b""), "1 of 10 files that are not pictures, first '5.png'"),
-        (lambda f: (f / "manifest.csv").write_text("image,patient,label\n"), "lists no image"),
+        (lambda f: (f / "manifest.csv").write_text("image,patient,label\n"), "lists nothing below its header"),
         (
             lambda f: (f / "manifest.csv").write_bytes(b"image,patient,label\n\xff\xfe"),
             "cannot be read as a CSV file in UTF-8",

@@ -38,6 +38,10 @@ def backbone():
     return backbones.Backbone(spec, Tiny().eval().requires_grad_(False), SIZE, "0" * 64)
 
 
+def read(root, row):
+    return np.load(root / row["image"])
+
+
 @pytest.fixture
 def cohort(tmp_path, monkeypatch):
     monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "cache"))
@@ -56,7 +60,7 @@ def cohort(tmp_path, monkeypatch):
         origin="own",
         note="",
         root=tmp_path,
-        read_image=np.load,
+        read_image=read,
         preparation="as stored",
     )
 
@@ -73,8 +77,8 @@ def test_features_are_the_backbones_answers_in_row_order(cohort, backbone):
 def test_a_second_run_reads_no_image(cohort, backbone):
     first = features.extract(cohort, backbone, progress=False)
 
-    def forbidden(path):
-        raise AssertionError(f"{path} was decoded twice")
+    def forbidden(root, row):
+        raise AssertionError(f"{row} was decoded twice")
 
     again = dataclasses.replace(cohort, read_image=forbidden)
     second = features.extract(again, backbone, progress=False)
@@ -89,10 +93,10 @@ def test_a_killed_run_is_continued_to_the_same_bytes(cohort, backbone):
         path.unlink()
     reads = itertools.count()
 
-    def killed_at_thirty(path):
+    def killed_at_thirty(root, row):
         if next(reads) == 30:
             raise KeyboardInterrupt
-        return np.load(path)
+        return read(root, row)
 
     with pytest.raises(KeyboardInterrupt):
         features.extract(dataclasses.replace(cohort, read_image=killed_at_thirty), backbone, progress=False)

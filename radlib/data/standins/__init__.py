@@ -4,21 +4,29 @@ They prove the pipeline and teach; no number made from them stands for the real 
 `STANDIN.json`, written last, so a folder without it is either somebody else's or a cohort that was cut short.
 """
 
+import importlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Callable
 from pathlib import Path
+from types import ModuleType
 
-from radlib.data.standins import brain_tumor
+from radlib.data.catalog import TASKS
+from radlib.data.origin import MARKER
 from radlib.errors import RadlibError, unknown_name
 
-VERSION = 5  # raise whenever the same seed would give other bytes
-MARKER = "STANDIN.json"
 
-Generator = Callable[[Path, int, int, bool], dict[str, object]]
-GENERATORS: dict[str, Generator] = {"brain_tumor": brain_tumor.write}
+def generator(name: str) -> ModuleType:
+    """The module that writes dataset `name`.
+
+    It has ``VERSION`` (raised whenever the same seed would give other bytes), ``PATIENTS`` (how many a default cohort
+    has) and ``write(folder, patients, seed, progress) -> dict`` (fills an empty folder; what the marker says of it).
+    """
+    if name not in TASKS:
+        raise unknown_name("stand-in", name, TASKS)
+    # The generators hold whole volumes and are slow to import; one is needed at a time.
+    return importlib.import_module(f"radlib.data.standins.{name}")
 
 
 def marker(folder: Path) -> dict[str, object]:
@@ -30,10 +38,11 @@ def marker(folder: Path) -> dict[str, object]:
     return read if isinstance(read, dict) else {}
 
 
-def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progress: bool = True) -> Path:
+def write(name: str, out: Path | str, patients: int | None = None, seed: int = 0, progress: bool = True) -> Path:
     """Write the stand-in of dataset `name` into the folder `out`.
 
-    patients: number of virtual patients, at least 12 (a patient-level split needs some of each class).
+    patients: number of virtual patients, at least 12 (a patient-level split needs some of each class); by default as
+        many as the book shows.
     seed: any integer from 0; the same seed and package versions give the same bytes.  progress: a text progress bar.
     Returns `out`. A finished cohort of the same version, patients and seed is reused; an older or other stand-in is
     replaced; any other folder that is not empty is left alone and refused. Work goes on in a folder beside `out`
@@ -41,14 +50,14 @@ def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progres
     Raises RadlibError for an unknown name, too few patients, a negative seed, a foreign or unwritable folder.
     """
     out = Path(out)
-    if name not in GENERATORS:
-        raise unknown_name("stand-in", name, GENERATORS)
+    make = generator(name)
+    patients = make.PATIENTS if patients is None else patients
     if patients < 12 or seed < 0:
         raise RadlibError(
             f"A stand-in of {patients} patients with seed {seed} cannot be made; ask for 12 patients or more and "
             "a seed of 0 or more."
         )
-    wanted = {"dataset": name, "version": VERSION, "seed": seed, "patients": patients}
+    wanted = {"dataset": name, "version": make.VERSION, "seed": seed, "patients": patients}
     found = marker(out)
     if found and {key: found.get(key) for key in wanted} == wanted:
         return out
@@ -63,7 +72,7 @@ def write(name: str, out: Path | str, patients: int = 40, seed: int = 0, progres
     except OSError as error:
         raise RadlibError(f"{out.parent} cannot be written to ({error.strerror}); name another folder.") from error
     try:
-        about = GENERATORS[name](part, patients, seed, progress)
+        about = make.write(part, patients, seed, progress)
         text = json.dumps({**wanted, **about}, indent=2, ensure_ascii=False)
         (part / MARKER).write_text(text + "\n", encoding="utf-8")
         part.chmod(0o755)

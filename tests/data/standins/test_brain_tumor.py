@@ -13,6 +13,7 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 
 from radlib.data import standins
+from radlib.data.origin import MARKER
 from radlib.data.standins import anatomy, brain_tumor, lesions
 from radlib.errors import RadlibError
 
@@ -84,7 +85,7 @@ def test_one_person_hides_behind_two_near_equal_ids(cohort, slices):
     twice = [p for p in people if p.person in {q.person for q in people if q.person != q.scan}]
     assert [p.patient for p in twice] == ["SIM0021", "SIM0021B"]
     assert len({p.label for p in twice}) == 1
-    named = json.loads((cohort / standins.MARKER).read_text())["near_equal_ids"]
+    named = json.loads((cohort / MARKER).read_text())["near_equal_ids"]
     assert len(named) == 2 and set(named) <= {s["patient"] for s in slices}
 
 
@@ -172,7 +173,7 @@ def test_a_finished_cohort_is_reused_and_another_one_replaced(tmp_path, monkeypa
         (folder / "1.mat").write_bytes(b"x")
         return {}
 
-    monkeypatch.setitem(standins.GENERATORS, "brain_tumor", generator)
+    monkeypatch.setattr(brain_tumor, "write", generator)
     for seed in (0, 0, 1):
         standins.write("brain_tumor", tmp_path / "c", 12, seed)
     assert calls == [0, 1]
@@ -185,7 +186,7 @@ def test_an_interrupted_cohort_leaves_nothing(tmp_path, monkeypatch):
         (folder / "1.mat").write_bytes(b"x")
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(standins.GENERATORS, "brain_tumor", interrupted)
+    monkeypatch.setattr(brain_tumor, "write", interrupted)
     with pytest.raises(KeyboardInterrupt):
         standins.write("brain_tumor", tmp_path / "c")
     assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,60 @@
+"""CSV files as strangers write them: byte order marks, spaces, doubled columns, a spreadsheet's semicolons."""
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from radlib.errors import RadlibError
+
+
+def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
+    """The CSV at `path` as text: every cell a string without outer spaces, empty where nothing is written.
+
+    `required` are columns that must be there; `remedy` ends the sentence when the file is not, by default that it
+    should be put there.
+    Raises RadlibError, naming the file: not there, not UTF-8, rows longer than the header, two columns of one name, a
+    required column missing, no row.
+    """
+    if not path.is_file():
+        raise RadlibError(f"There is no {path}; {remedy or 'put it there.'}")
+    try:
+        # No header: pandas would rename a second column of one name, and shift rows that are longer than the header.
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
+    except (ValueError, UnicodeDecodeError) as error:
+        why = " ".join(str(error).split())
+        raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
+    table = table.fillna("").apply(lambda column: column.str.strip())
+    header, table = table.iloc[0], table.iloc[1:].reset_index(drop=True)
+    if header.duplicated().any():
+        raise RadlibError(f"{path} has two columns '{header[header.duplicated()].iloc[0]}'; rename or delete one.")
+    table.columns = pd.Index(header)
+    for name in required:
+        if name not in table:
+            found = ", ".join(map(str, table.columns))
+            raise RadlibError(f"{path} has no column '{name}' (it has: {found}); add it, and separate by commas.")
+    if table.empty:
+        raise RadlibError(f"{path} lists nothing below its header; take the whole file or add rows.")
+    return table
+
+
+def climbing(root: Path, names: Iterable[str], source: Path) -> list[str]:
+    """One sentence for every path in `names` (the rows of `source`, from line 2) that would leave `root`.
+
+    Only `names` that are absolute or step out of `root` by ``..`` are meant: a link inside `root` may point anywhere,
+    because the reader put it there.
+    """
+    return [
+        f"{source}, line {line}: '{name}' leaves the folder; give a path below {root}."
+        for line, name in enumerate(names, start=2)
+        if PurePosixPath(name).is_absolute() or _steps_out(name)
+    ]
+
+
+def _steps_out(name: str) -> bool:
+    depth = 0
+    for part in PurePosixPath(name.replace("\\", "/")).parts:
+        depth += -1 if part == ".." else 1
+        if depth < 0:
+            return True
+    return False
