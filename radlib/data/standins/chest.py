@@ -27,7 +27,7 @@ SLAB = 24  # slices warped at once: bounds memory at some 200 MB
 
 @dataclass(frozen=True)
 class Atlas:
-    """The CT without its table: `hu` (512, 512, 133) int16 with air outside the body, `labels` (512, 512, 133) uint8."""
+    """The CT without its table: `hu` int16, air outside the body, and `labels` uint8, both (512, 512, 133)."""
 
     hu: NDArray[np.int16]
     labels: NDArray[np.uint8]
