@@ -1,8 +1,9 @@
 """The noun everything else reads: a table of samples, their labels or masks, and how to read one image."""
 
+import functools
 import hashlib
 from collections.abc import Callable, Hashable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
@@ -57,11 +58,11 @@ class Dataset:
     read_image: Reader
     preparation: str
     read_mask: Reader | None = None
-    fingerprint: str = field(default="")
 
-    def __post_init__(self) -> None:
-        if not self.fingerprint:
-            object.__setattr__(self, "fingerprint", fingerprint(self.root, self.samples))
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What is on disk, see `fingerprint`; worked out when first asked for, since it opens every file."""
+        return fingerprint(self.root, self.samples)
 
     def __len__(self) -> int:
         return len(self.samples)

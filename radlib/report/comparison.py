@@ -5,6 +5,7 @@ from html import escape
 
 import pandas as pd
 
+from radlib.report import html_table
 from radlib.report.result import Result
 
 LEGEND = (
@@ -77,16 +78,16 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
         head = ["Backbone", "Paper", "On the paper's images", "Difference", this_run]
     notes = {f" On the paper's images: {row.published.data.note}" for row in table if row.published}
     legend = LEGEND + "".join(sorted(notes)) if in_paper else ""
-    lines = _table_head(head, f"{title}: macro AUROC on test, 95 % intervals over patients.{legend}")
+    lines = html_table.head(head, f"{title}: macro AUROC on test, 95 % intervals over patients.{legend}")
     for row in table:
         measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
-        cells = [_name_cell(row.title, row.method)]
+        cells = [html_table.name_cell(row.title, row.method)]
         if in_paper:
             cells += [_paper_cell(row), _measured_cell(row.published), _difference_cell(row, measured)]
         cells.append(_measured_cell(row.this_run))
         known = row.published or row.this_run
         lines.append(("<tr>" if known else '<tr class="not-run">') + "".join(cells) + "</tr>")
-    return "\n".join([*lines, "</tbody></table></div>"])
+    return "\n".join([*lines, html_table.TAIL])
 
 
 def variants_html(results: list[Result], caption: str) -> str:
@@ -98,41 +99,27 @@ def variants_html(results: list[Result], caption: str) -> str:
     head = ["Backbone and classifier", f"All {first.n_images:,} test images"]
     if without:
         head.append(f"Without relatives: {next(iter(without.values())).n_images:,}")
-    lines = _table_head([*head, *first.per_class], caption)
+    lines = html_table.head([*head, *first.per_class], caption)
     for key, found in sorted(whole.items()):
         chosen = ", ".join(
             f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else value
             for name, value in found.chosen.items()
         )
-        cells = [_name_cell(found.backbone.title, f"{words[found.protocol]}: {chosen}"), _measured_cell(found)]
+        cells = [
+            html_table.name_cell(found.backbone.title, f"{words[found.protocol]}: {chosen}"),
+            _measured_cell(found),
+        ]
         cells += [_measured_cell(without.get(key))] if without else []
-        cells += [_number_cell(value) for value in found.per_class.values()]
+        cells += [html_table.number_cell(value) for value in found.per_class.values()]
         lines.append(f"<tr>{''.join(cells)}</tr>")
-    return "\n".join([*lines, "</tbody></table></div>"])
-
-
-def _table_head(columns: list[str], caption: str) -> list[str]:
-    """A sortable table as far as its body, in the book's classes."""
-    return [
-        '<div class="radlib-scroll"><table class="dataframe radlib-table sortable">',
-        f"<caption>{escape(caption)}</caption>",
-        "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in columns) + "</tr></thead><tbody>",
-    ]
-
-
-def _name_cell(name: str, note: str) -> str:
-    return f'<th scope="row">{escape(name)} <span class="note">{escape(note)}</span></th>'
-
-
-def _number_cell(value: float | None) -> str:
-    return '<td class="num" data-v="">–</td>' if value is None else f'<td class="num" data-v="{value}">{value:.3f}</td>'
+    return "\n".join([*lines, html_table.TAIL])
 
 
 def _paper_cell(row: Row) -> str:
     if row.paper is None:
-        return _number_cell(None)
+        return html_table.number_cell(None)
     if row.same_weights:
-        return _number_cell(row.paper)
+        return html_table.number_cell(row.paper)
     tip = "the paper's number is of other weights"
     return f'<td class="num other-weights" data-v="{row.paper}" title="{tip}">({row.paper:.3f})</td>'
 

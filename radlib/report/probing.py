@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Annotated, Literal
 
 import numpy as np
-from pydantic import Field, ValidationError, field_validator
+from pydantic import Field, field_validator
 
 from radlib import assets
 from radlib.data import audit, catalog, splits, standins
@@ -21,6 +21,7 @@ from radlib.evaluate.logistic_regression import logistic_regression
 from radlib.evaluate.probe import open_cohort
 from radlib.models import backbones, runtime
 from radlib.report import provenance, result
+from radlib.report.parameters import one_is_a_list_of_one, validated
 from radlib.report.result import BackboneUsed, DataUsed, Interval, Record, Result
 
 Protocol = Literal["linear_probe", "logistic_regression"]
@@ -44,20 +45,12 @@ class Parameters(Record):
     results_dir: str = ""
     data_note: str = ""
 
-    @field_validator("datasets", "backbones", "protocols", mode="before")
-    @classmethod
-    def _one_is_a_list_of_one(cls, given: object) -> object:
-        return (given,) if isinstance(given, str) else given
+    _lists = field_validator("datasets", "backbones", "protocols", mode="before")(one_is_a_list_of_one)
 
 
 def checked(**given: object) -> Parameters:
     """The notebook's parameters with their types and names checked; raises RadlibError naming the first wrong one."""
-    try:
-        parameters = Parameters.model_validate(given)
-    except ValidationError as error:
-        first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {first['msg']}.") from error
+    parameters = validated(Parameters, given)
     rows = parameters.backbones or tuple(backbones.default_backbones())
     for name in rows:
         backbones.check_image_size(backbones.spec(name), parameters.image_size)

@@ -1,0 +1,137 @@
+"""Table 1: the datasets at hand, opened and counted beside what the paper prints."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Literal
+
+import pandas as pd
+from pydantic import field_validator
+
+from radlib import assets
+from radlib.data import catalog, origin, standins
+from radlib.data.dataset import Dataset
+from radlib.data.splits import SPLITS
+from radlib.errors import RadlibError
+from radlib.report import html_table
+from radlib.report.comparison import ORIGIN_WORDS
+from radlib.report.parameters import one_is_a_list_of_one, validated
+from radlib.report.result import Record
+
+TASK_WORDS = {
+    "binary": "one of two classes",
+    "multi-class": "one of {k} classes",
+    "multi-label": "{k} findings",
+    "segmentation": "masks, {k} structure{s}",
+}
+
+
+class Parameters(Record):
+    """What the notebook of Table 1 takes."""
+
+    datasets: tuple[str, ...] = ()
+    data_root: str = ""
+    protocol: Literal["ours", "authors"] = "ours"
+
+    _lists = field_validator("datasets", mode="before")(one_is_a_list_of_one)
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One dataset asked for: opened, or the sentence that says why it is not."""
+
+    name: str
+    dataset: Dataset | None
+    missing: str = ""
+
+
+def checked(**given: object) -> Parameters:
+    """The notebook's parameters, all eight datasets if none is named; raises RadlibError naming the first wrong one."""
+    parameters = validated(Parameters, given)
+    for name in parameters.datasets:
+        catalog.check_name(name)
+    return parameters.model_copy(update={"datasets": parameters.datasets or tuple(catalog.TASKS)})
+
+
+def open_all(parameters: Parameters) -> list[Cohort]:
+    """Every dataset asked for, below ``data_root``, or its stand-in where no ``data_root`` is given.
+
+    A copy that cannot be opened keeps its sentence, so that the others are still shown.
+    Raises RadlibError when none can be opened: with the only one's sentence, or with all of them.
+    """
+    found = []
+    for name in parameters.datasets:
+        try:
+            root = parameters.data_root or standins.write(name, assets.cache_dir() / "standins" / name)
+            found.append(Cohort(name, catalog.open_dataset(name, root, parameters.protocol)))
+        except RadlibError as error:
+            found.append(Cohort(name, None, str(error)))
+    if all(cohort.dataset is None for cohort in found):
+        raise RadlibError(" ".join(cohort.missing for cohort in found))
+    return found
+
+
+def status_html(cohorts: Sequence[Cohort]) -> str:
+    """One strip: whose images were counted."""
+    opened = [cohort.dataset for cohort in cohorts if cohort.dataset is not None]
+    chips = []
+    for kind in dict.fromkeys(dataset.origin for dataset in opened):
+        n = sum(dataset.origin == kind for dataset in opened)
+        words = f"{n} of {len(cohorts)} datasets: {ORIGIN_WORDS[kind]}"
+        chips.append(f'<span class="chip chip-{kind}">{escape(words)}</span>')
+    total = sum(map(len, opened))
+    chips.append(f'<span class="chip">{total:,} images and slices counted</span>')
+    return f'<div class="radlib-strip">{"".join(chips)}</div>'
+
+
+def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:
+    """The paper's Table 1 beside what the copies at hand hold, with images and patients of every split.
+
+    `printed` is ``paper.table("table01")``.
+    """
+    by_name = printed.set_index("dataset").to_dict("index")
+    columns = ["Dataset", "Paper: images", "This copy: images", "Patients", *(name.capitalize() for name in SPLITS)]
+    lines = html_table.head(
+        columns,
+        "Images (slices of CT and MRI count one each) of the paper and of the copy this page was made from; small: "
+        "patients, or scans where the release names no patients. ✓: as many as the paper's.",
+    )
+    for cohort in cohorts:
+        known = by_name.get(cohort.name)
+        images = None if known is None else int(known["images"])
+        title = cohort.name if known is None else str(known["title"])
+        if cohort.dataset is None:
+            cells = [html_table.name_cell(title, "not opened: " + cohort.missing)]
+            cells += [html_table.number_cell(images, decimals=0)] + [html_table.number_cell(None)] * 5
+            lines.append('<tr class="not-run">' + "".join(cells) + "</tr>")
+            continue
+        table = origin.counts(cohort.dataset.samples).set_index("split").to_dict("index")
+        cells = [html_table.name_cell(title, words(cohort.dataset)), html_table.number_cell(images, decimals=0)]
+        same = "✓" if images == table["all"]["images"] else ""
+        cells.append(html_table.number_cell(int(table["all"]["images"]), same, decimals=0))
+        cells.append(html_table.number_cell(int(table["all"]["patients"]), decimals=0))
+        for split in SPLITS:
+            row = table[split]
+            cells.append(html_table.number_cell(int(row["images"]), f"{int(row['patients']):,}", decimals=0))
+        lines.append("<tr>" + "".join(cells) + "</tr>")
+    return "\n".join([*lines, html_table.TAIL])
+
+
+def words(dataset: Dataset) -> str:
+    """What a dataset's samples carry and whose they are, e.g. "14 findings; stand-in data"."""
+    k = len(dataset.classes)
+    return f"{TASK_WORDS[dataset.task].format(k=k, s='' if k == 1 else 's')}; {ORIGIN_WORDS[dataset.origin]}"
+
+
+def notes_html(cohorts: Sequence[Cohort]) -> str:
+    """One folded line a dataset: where its copy differs from the paper's, and its fingerprint."""
+    items = []
+    for cohort in cohorts:
+        if cohort.dataset is not None:
+            text = f"{cohort.dataset.note} Read as: {cohort.dataset.preparation}."
+            items.append(f"<dt>{escape(cohort.dataset.title)}</dt><dd>{escape(text.strip())}</dd>")
+    return (
+        '<details class="radlib-provenance"><summary>Provenance: what each copy is</summary><dl>'
+        + "".join(items)
+        + "</dl></details>"
+    )
