@@ -58,10 +58,9 @@ def of(dataset: Dataset) -> Cases:
         ("split", samples["split"].to_numpy()),
         ("label", dataset.labels),
     ):
-        torn = np.asarray(values != values[first][of_image])
-        torn = torn.any(axis=1) if torn.ndim == 2 else torn
-        if torn.any():
-            study = names[of_image[np.flatnonzero(torn)[0]]]
+        torn = np.flatnonzero((values != values[first][of_image]).reshape(len(values), -1).any(axis=1))
+        if len(torn):
+            study = names[of_image[torn[0]]]
             raise RadlibError(
                 f"{dataset.root}: the images of study '{study}' differ in {what}; give them one, or two study names."
             )
