@@ -13,9 +13,10 @@ from radlib.data import audit, catalog, splits, standins
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING
 from radlib.errors import RadlibError
-from radlib.evaluate import features
+from radlib.evaluate import cases, features
 from radlib.evaluate.auroc import macro_auroc, per_class_auroc
 from radlib.evaluate.bootstrap import auroc_intervals
+from radlib.evaluate.cases import Cases
 from radlib.evaluate.linear_probe import Probe, linear_probe
 from radlib.evaluate.logistic_regression import logistic_regression
 from radlib.evaluate.probe import open_cohort
@@ -73,16 +74,19 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
     """Probe every backbone on `dataset` and write one Result a row; returns the Results' paths.
 
     All rows share the same resampled patients. Where test patients have a relative in train (see `audit`), each row is
-    also scored without them.
+    also scored without them. Images of one study count once, by the mean of their features.
     """
-    split = dataset.samples["split"].to_numpy()
+    if dataset.task == "segmentation":
+        raise RadlibError(f"{dataset.title} has masks and no labels; probe one of the datasets to classify.")
+    whole = cases.of(dataset)
+    split = whole.samples["split"].to_numpy()
     # Labels that no classifier could be scored on are refused before a single image is encoded.
     try:
-        open_cohort({"labels alone": np.empty((len(dataset), 0))}, dataset.labels, split, len(dataset.classes))
+        open_cohort({"labels alone": np.empty((len(whole), 0))}, whole.labels, split, len(dataset.classes))
     except RadlibError as error:
         raise RadlibError(f"{dataset.root}: {error}") from error
     in_test = split == "test"
-    if dataset.samples["patient"][in_test].nunique() < 2:
+    if whole.samples["patient"][in_test].nunique() < 2:
         raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
     folder = Path(parameters.results_dir or f"results/{dataset.origin}")
     result.make_folder(folder, TABLE)
@@ -92,7 +96,7 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
     for name in parameters.backbones:
         backbone = backbones.load(name, parameters.image_size, parameters.seed)
         frozen = features.extract(dataset, backbone, parameters.device, progress=progress)
-        inputs = frozen.linear_inputs()
+        inputs = {part: whole.mean(rows) for part, rows in frozen.linear_inputs().items()}
         used = BackboneUsed(
             id=name,
             title=backbone.spec.title,
@@ -102,45 +106,47 @@ def probe_backbones(dataset: Dataset, parameters: Parameters, progress: bool = T
         )
         for protocol in parameters.protocols:
             start = time.perf_counter()
-            probe = _fit(protocol, inputs, dataset, parameters)
+            probe = _fit(protocol, inputs, whole, len(dataset.classes), parameters)
             seconds = {
                 "features": frozen.seconds,
                 "images_encoded": float(frozen.computed),
                 "fit": time.perf_counter() - start,
             }
             measured[name, protocol] = (probe, used, seconds)
-    paths = _write(dataset, parameters, measured, "all", in_test, folder)
-    relatives = audit.test_rows_with_relatives(dataset.samples)
+    paths = _write(dataset, whole, parameters, measured, "all", in_test, folder)
+    relatives = audit.test_rows_with_relatives(whole.samples)
     rest = in_test & ~relatives
-    if relatives.any() and _can_be_scored(dataset, rest):
-        paths += _write(dataset, parameters, measured, "without relatives", rest, folder)
+    if relatives.any() and _can_be_scored(whole, rest):
+        paths += _write(dataset, whole, parameters, measured, "without relatives", rest, folder)
     elif relatives.any():
         print("Too few test patients have no relative in train; the rows without relatives are left out.")
     return paths
 
 
-def _fit(protocol: Protocol, inputs: dict[str, np.ndarray], dataset: Dataset, parameters: Parameters) -> Probe:
-    split = dataset.samples["split"].to_numpy()
-    classes = len(dataset.classes)
+def _fit(
+    protocol: Protocol, inputs: dict[str, np.ndarray], whole: Cases, classes: int, parameters: Parameters
+) -> Probe:
+    split = whole.samples["split"].to_numpy()
     if protocol == "linear_probe":
         return linear_probe(
-            inputs, dataset.labels, split, n_classes=classes, epochs=parameters.epochs, seed=parameters.seed
+            inputs, whole.labels, split, n_classes=classes, epochs=parameters.epochs, seed=parameters.seed
         )
-    return logistic_regression(inputs, dataset.labels, split, n_classes=classes)
+    return logistic_regression(inputs, whole.labels, split, n_classes=classes)
 
 
 def _write(
     dataset: Dataset,
+    whole: Cases,
     parameters: Parameters,
     measured: dict[tuple[str, Protocol], tuple[Probe, BackboneUsed, dict[str, float]]],
     scored: Literal["all", "without relatives"],
     counted: np.ndarray,
     folder: Path,
 ) -> list[Path]:
-    """Results of all rows on the test images `counted` `(N,)` bool, written into `folder`."""
+    """Results of all rows on the test cases `counted` `(M,)` bool, written into `folder`."""
     rows = np.flatnonzero(counted)
-    labels = dataset.labels[rows]
-    patients, numbers = np.unique(dataset.samples["patient"].to_numpy()[rows], return_inverse=True)
+    labels = whole.labels[rows]
+    patients, numbers = np.unique(whole.samples["patient"].to_numpy()[rows], return_inverse=True)
     scores = {key: probe.scores[np.searchsorted(probe.test_rows, rows)] for key, (probe, _, _) in measured.items()}
     intervals = auroc_intervals(
         labels,
@@ -163,6 +169,7 @@ def _write(
                 for name, area in per_class_auroc(labels, scores[key], dataset.classes).items()
             },
             n_images=len(rows),
+            unit="image" if len(whole) == len(dataset) else "study",
             n_patients=len(patients),
             seed=parameters.seed,
             data=_data_used(dataset, parameters.data_note),
@@ -183,10 +190,10 @@ def _write(
     return paths
 
 
-def _can_be_scored(dataset: Dataset, counted: np.ndarray) -> bool:
-    """Whether at least two patients and one class with and without are among the images `counted` `(N,)` bool."""
-    labels = dataset.labels[counted]
-    patients = dataset.samples["patient"][counted].nunique()
+def _can_be_scored(whole: Cases, counted: np.ndarray) -> bool:
+    """Whether at least two patients and one class with and without are among the cases `counted` `(M,)` bool."""
+    labels = whole.labels[counted]
+    patients = whole.samples["patient"][counted].nunique()
     return bool(patients > 1 and len(labels) and (labels != labels[0]).any())
 
 

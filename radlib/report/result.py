@@ -73,9 +73,10 @@ class Result(Record):
     """One cell.
 
     `scored` says which test images count (``all``, or ``without relatives``: those without a near-equal patient id in
-    train). `seconds` holds wall times by stage; `predictions_sha256` is of the safetensors file beside the JSON with
-    `rows` `(n,)` (row numbers in the dataset), `labels` `(n,)` or `(n, K)`, `patients` `(n,)` (consecutive numbers, not
-    ids) and `scores` `(n, K)`.
+    train); `n_images` counts them, or the studies where the images of a study are one case (`unit`). `seconds` holds
+    wall times by stage; `predictions_sha256` is of the safetensors file beside the JSON with `rows` `(n,)` (numbers of
+    the images or studies in the dataset's order), `labels` `(n,)` or `(n, K)`, `patients` `(n,)` (consecutive numbers,
+    not ids) and `scores` `(n, K)`.
     """
 
     schema_version: Literal[1] = 1
@@ -87,6 +88,7 @@ class Result(Record):
     interval: Interval
     per_class: dict[str, float | None]
     n_images: Annotated[int, Field(gt=0)]
+    unit: Literal["image", "study"] = "image"
     n_patients: Annotated[int, Field(gt=0)]
     seed: int
     data: DataUsed

@@ -45,6 +45,16 @@ def test_the_same_seed_gives_the_same_numbers(clinic):
     assert again[0].seconds["images_encoded"] == 0
 
 
+def test_slices_of_a_study_are_one_case(clinic):
+    rows = list(csv.reader((clinic / "manifest.csv").read_text().splitlines()))
+    with open(clinic / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows([[*rows[0], "study"], *([*row, row[1]] for row in rows[1:])])
+    found, arrays = (read(measure(clinic)[0]) for read in (result.read, result.read_predictions))
+    assert (found.unit, found.n_images, found.n_patients) == ("study", 4, 4)
+    assert found.data.images == {"train": 16, "validation": 6, "test": 8}
+    assert found.value == pytest.approx(roc_auc_score(arrays["labels"], arrays["scores"][:, 1]))
+
+
 def put_in_test(clinic, *rows):
     """Split by hand: twenty pictures to train, eight to validation, `rows` of (image, patient, label) to test."""
     rest = [(f"{k}.png", f"p{k}", "sick" if k % 2 else "well", "train" if k < 20 else "validation") for k in range(28)]
