@@ -1,0 +1,77 @@
+"""Montgomery County (Jaeger et al. 2014): 138 radiographs with a mask of each lung."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radlib.data import lung_masks, nih_chest_xray, origin, pictures, problems
+from radlib.data.dataset import Dataset, Record
+
+CLASSES = ("left lung", "right lung")  # of the patient, as the release names its folders
+FOLDERS = ("MontgomerySet", "Montgomery/MontgomerySet", "NLM-MontgomeryCXRSet/MontgomerySet", "Montgomery")
+EVERY_TEST, EVERY_VALIDATION = 3, 4  # authors' repository: 46 test, 23 of the rest validation, 69 train
+SIDES = {"left_mask": "ManualMask/leftMask", "right_mask": "ManualMask/rightMask"}
+
+
+def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
+    """The radiographs in ``CXR_png`` with the masks of the same name in ``ManualMask/leftMask`` and ``rightMask``.
+
+    A pixel in both masks is left lung: the authors' code adds the masks, which makes a third class of it.
+
+    Raises:
+        RadlibError: no ``CXR_png``, a missing mask, a file that is no picture, a mask of another size than its image.
+    """
+    base = lung_masks.base(root, FOLDERS)
+    names, others = lung_masks.radiographs(base, "MCUCXR_")
+    prefix = base.relative_to(root)
+    samples = pd.DataFrame({"image": [(prefix / lung_masks.IMAGES / name).as_posix() for name in names]})
+    for column, folder in SIDES.items():
+        samples[column] = [(prefix / folder / Path(name).name).as_posix() for name in names]
+    stems = [Path(name).stem for name in names]
+    samples["patient"] = [re.sub(r"_[01]$", "", stem) for stem in stems]
+    problems.raise_all(
+        root,
+        lung_masks.size_problems(root, samples["image"].tolist(), [samples[side].tolist() for side in SIDES], progress),
+    )
+    readings = [_reading(base / "ClinicalReadings" / f"{stem}.txt") for stem in stems]
+    samples["age"] = nih_chest_xray.ages(pd.Series([age for age, _ in readings]))
+    samples["sex"] = [sex for _, sex in readings]
+    samples["split"] = lung_masks.split(samples["patient"].tolist(), EVERY_TEST, EVERY_VALIDATION, str(root))
+    kind, note = origin.of("montgomery", root, samples)
+    if others:
+        note = f"{note} {others} pictures in CXR_png are not Montgomery's and are left out.".strip()
+    return Dataset(
+        name="montgomery",
+        title="Montgomery County",
+        task="segmentation",
+        classes=CLASSES,
+        samples=samples,
+        labels=np.empty((len(samples), 0), dtype=np.int64),
+        origin=kind,
+        note=note,
+        root=root,
+        read_image=_read,
+        preparation="gray as stored",
+        read_mask=_read_mask,
+    )
+
+
+def _read(root: Path, row: Record) -> np.ndarray:
+    return pictures.read_gray(root / row["image"])
+
+
+def _read_mask(root: Path, row: Record) -> np.ndarray:
+    left, right = (pictures.read_mask(root / row[side]) for side in SIDES)
+    return np.where(left, 1, np.where(right, 2, 0)).astype(np.uint8)
+
+
+def _reading(path: Path) -> tuple[str, str]:
+    """Age (such as ``031Y``) and sex of a clinical reading; empty where there is none."""
+    try:
+        text = path.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return "", ""
+    age, sex = re.search(r"Age:\s*(\d+[YMD]?)", text), re.search(r"Sex:\s*([FM])", text)
+    return (age.group(1) if age else ""), (sex.group(1) if sex else "")

@@ -1,0 +1,105 @@
+"""SARS-CoV-2 CT (Soares et al. 2020): ``Covid``, ``Healthy`` and ``Others``, one folder of PNG slices a patient."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from radlib.data import origin, pictures, problems, splits
+from radlib.data.dataset import Dataset, Record
+from radlib.errors import RadlibError
+
+CLASSES = ("not COVID-19", "COVID-19")
+GROUPS = ("Covid", "Healthy", "Others")  # the order in which the authors number the patients
+SPELLINGS = {"covid": "Covid", "covid-19": "Covid", "covid19": "Covid", "healthy": "Healthy", "normal": "Healthy"}
+SPELLINGS |= {"others": "Others", "other": "Others"}
+PAPER_PATIENTS, PAPER_TEST, PAPER_VALIDATION = 210, 70, 50  # authors' repository
+
+
+def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
+    """The slices below `root`, one study a patient, split by patient as the paper's were.
+
+    Patients are ordered Covid, Healthy, Others and within a group by the number in their folder's name; a third of
+    them is drawn systematically to test, and of the rest 50 of 140 to validation. ``protocol="authors"`` sorts names
+    as text.
+
+    Raises:
+        RadlibError: a group that is missing, slices that lie in a group without a patient's folder, a patient without
+            slices, too few patients.
+    """
+    folders = _groups(root)
+    key = _as_text if protocol == "authors" else _by_number
+    rows, wrong = [], []
+    for group in GROUPS:
+        loose = [path for path in folders[group].iterdir() if path.suffix.lower() in pictures.SUFFIXES]
+        if loose:
+            wrong.append(
+                f"{folders[group]} holds slices outside of patients' folders, first '{loose[0].name}'; the release has "
+                "one folder a patient, and without them no honest split can be made."
+            )
+        for patient in sorted((path for path in folders[group].iterdir() if path.is_dir()), key=lambda p: key(p.name)):
+            names = sorted(pictures.below(patient), key=key)
+            if not names:
+                wrong.append(f"{patient} holds no slice; delete the folder or take it from the release again.")
+            for name in names:
+                image = (patient / name).relative_to(root).as_posix()
+                rows.append({"image": image, "patient": f"{group}/{patient.name}", "covid": group == "Covid"})
+    problems.raise_all(root, wrong)
+    if not rows:
+        raise RadlibError(f"{root} holds no slice in its folders {', '.join(GROUPS)}; unpack the release there.")
+    samples = pd.DataFrame(rows)
+    samples["study"] = samples["patient"]
+    n = samples["patient"].nunique()
+    n_test, n_validation = (round(n * part / PAPER_PATIENTS) for part in (PAPER_TEST, PAPER_VALIDATION))
+    if n_test < 1 or n_validation < 1:
+        raise RadlibError(f"{root} holds {n} patients; at least 3 are needed to make train, validation and test.")
+    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation, str(root))
+    splits.check(samples, str(root))
+    labels = samples.pop("covid").to_numpy(dtype=np.int64)
+    kind, note = origin.of("sars_cov_2_ct", root, samples)
+    return Dataset(
+        name="sars_cov_2_ct",
+        title="SARS-CoV-2 CT",
+        task="binary",
+        classes=CLASSES,
+        samples=samples,
+        labels=labels,
+        origin=kind,
+        note=note,
+        root=root,
+        read_image=_read,
+        preparation="gray as stored",
+    )
+
+
+def _read(root: Path, row: Record) -> np.ndarray:
+    return pictures.read_gray(root / row["image"])
+
+
+def _groups(root: Path) -> dict[str, Path]:
+    """Group -> its folder, in `root` or in the only folder of `root`."""
+    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    for place in places:
+        found: dict[str, Path] = {}
+        for path in sorted(place.iterdir()):
+            group = SPELLINGS.get(path.name.strip().lower())
+            if group and path.is_dir():
+                if group in found:
+                    raise RadlibError(f"{found[group]} and {path} are the same group; put their patients into one.")
+                found[group] = path
+        if "Covid" in found:
+            absent = [group for group in GROUPS if group not in found]
+            if absent:
+                raise RadlibError(f"{place} has no folder {absent[0]}; take it from the release.")
+            return found
+    raise RadlibError(f"{root} has no folders {', '.join(GROUPS)}; unpack the release there.")
+
+
+def _by_number(name: str) -> list[tuple[int, str]]:
+    """A key by which slice 10 comes after slice 2."""
+    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)]
+
+
+def _as_text(name: str) -> list[tuple[int, str]]:
+    return [(-1, name)]
