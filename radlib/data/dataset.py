@@ -44,6 +44,8 @@ class Dataset:
         preparation: words that name what `read_image` does; part of the key of every cached feature.
         read_mask: root and row -> `(H, W)` uint8, 0 background and k the k-th of `classes` counted from 1; None
             without masks.
+        prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
+            to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
 
     name: str
@@ -58,6 +60,7 @@ class Dataset:
     read_image: Reader
     preparation: str
     read_mask: Reader | None = None
+    prepare: Callable[[bool], None] | None = None
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -32,7 +32,7 @@ def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
 
 
 def clip_percentiles(image: np.ndarray) -> np.ndarray:
-    """Integer image, own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
+    """Image in its own units -> float32, 0 at or below the 5th percentile, cut at the 95th (authors' repository)."""
     low, high = _percentile(image, 5), _percentile(image, 95)
     clipped = np.minimum(image, high, dtype=np.float32)
     clipped[image <= low] = 0
@@ -40,7 +40,9 @@ def clip_percentiles(image: np.ndarray) -> np.ndarray:
 
 
 def _percentile(image: np.ndarray, q: float) -> float:
-    """What `numpy.percentile` gives, by counting the few thousand values an integer image has: several times faster."""
+    """What `numpy.percentile` gives; of an integer image by counting its few thousand values: several times faster."""
+    if image.dtype.kind == "f":
+        return float(np.percentile(image, q))
     lowest = int(image.min())
     at_most = np.bincount(image.ravel().astype(np.intp) - lowest).cumsum()
     place = q / 100 * (image.size - 1)

@@ -17,10 +17,9 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
-from safetensors.numpy import save
 from tqdm import tqdm
 
-from radlib import assets, atomic
+from radlib import assets, atomic, checked_array
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, model_input
 from radlib.errors import RadlibError
@@ -29,7 +28,6 @@ from radlib.models.backbones import Backbone
 
 ROWS_PER_SHARD = 64  # what a killed run can lose: four seconds of a ViT-S, some minutes of a ViT-g on a CPU
 VIT_PARTS = ("cls-4", "cls-3", "cls-2", "cls-1", "patch_mean")  # the order of `runtime.Encoder`'s outputs
-HEADER_LIMIT = 1 << 20  # bytes; our own headers are below 1 KiB, so anything longer is not one of ours
 STALE_SECONDS = 3600  # an unfinished file this old belongs to a run that was killed
 
 
@@ -102,7 +100,8 @@ def extract(
     paths = [folder / f"{low:08d}.safetensors" for low, _ in bounds]
     width = backbone.spec.width
     shards = [
-        _read_shard(path, (high - low, len(parts), width)) for path, (low, high) in zip(paths, bounds, strict=True)
+        checked_array.read(path, (high - low, len(parts), width))
+        for path, (low, high) in zip(paths, bounds, strict=True)
     ]
     todo = [k for k, shard in enumerate(shards) if shard is None]
     cut_short = [paths[k].name for k in todo if paths[k].exists()]
@@ -110,6 +109,8 @@ def extract(
         print(f"{len(cut_short)} cached feature file(s) were damaged and are computed again, first {cut_short[0]}.")
     computed = sum(bounds[k][1] - bounds[k][0] for k in todo)
     if todo:
+        if dataset.prepare is not None:
+            dataset.prepare(progress)
         encode = runtime.encoder(backbone, batch_size, device)
         images = _decoded(dataset, [row for k in todo for row in range(*bounds[k])], backbone.image_size, readers)
         title = f"{dataset.name} x {backbone.spec.id}"
@@ -117,7 +118,7 @@ def extract(
             for k in todo:
                 low, high = bounds[k]
                 _write_shard(paths[k], _encoded(images, high - low, encode, len(parts), width, bar))
-                shards[k] = _read_shard(paths[k], (high - low, len(parts), width))
+                shards[k] = checked_array.read(paths[k], (high - low, len(parts), width))
     _sweep(folder)
     whole = [shard for shard in shards if shard is not None]
     if len(whole) < len(shards):
@@ -187,31 +188,13 @@ def _encoded(
 
 
 def _write_shard(path: Path, array: np.ndarray) -> None:
-    digest = hashlib.sha256(array.tobytes()).hexdigest()
     try:
-        atomic.replace(path, save({"features": array}, metadata={"sha256": digest}))
+        checked_array.write(path, array)
     except OSError as error:
         raise RadlibError(
             f"Features cannot be written to {path.parent} ({error.strerror}); make room or set RADLIB_CACHE, then run "
             "again: what is finished is kept."
         ) from error
-
-
-def _read_shard(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
-    """The shard mapped into memory, or None if it is absent, cut short, of another shape, or its checksum differs."""
-    try:
-        with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 0 < length < HEADER_LIMIT:
-                return None
-            header = json.loads(file.read(length))
-        if tuple(header["features"]["shape"]) != shape or header["features"]["dtype"] != "F32":
-            return None
-        array = np.memmap(path, dtype=np.float32, mode="r", offset=8 + length, shape=shape)
-        whole = hashlib.sha256(array.tobytes()).hexdigest() == header["__metadata__"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
-        return None
-    return array if whole else None
 
 
 def _sweep(folder: Path) -> None:

@@ -1,0 +1,38 @@
+"""One array a file, mapped into memory, with a checksum: what is cut short or has a flipped bit is not there."""
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save
+
+from radlib import atomic
+
+NAME = "values"
+HEADER_LIMIT = 1 << 20  # bytes; our own headers are below 1 KiB, so anything longer is not one of ours
+TYPES = {"F32": np.float32, "F16": np.float16, "I16": np.int16, "I32": np.int32, "U8": np.uint8, "U16": np.uint16}
+
+
+def write(path: Path, array: np.ndarray) -> None:
+    """Put `array` (a type of `TYPES`) at `path` as safetensors, whole or not at all; raises OSError."""
+    array = np.ascontiguousarray(array)
+    digest = hashlib.sha256(array.data).hexdigest()
+    atomic.replace(path, save({NAME: array}, metadata={"sha256": digest}))
+
+
+def read(path: Path, shape: tuple[int, ...]) -> np.ndarray | None:
+    """The array mapped into memory, or None if it is absent, cut short, of another shape, or its checksum differs."""
+    try:
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length < HEADER_LIMIT:
+                return None
+            header = json.loads(file.read(length))
+        if tuple(header[NAME]["shape"]) != shape:
+            return None
+        array = np.memmap(path, dtype=TYPES[header[NAME]["dtype"]], mode="r", offset=8 + length, shape=shape)
+        whole = hashlib.sha256(array.data).hexdigest() == header["__metadata__"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+    return array if whole else None

@@ -1,0 +1,140 @@
+"""Compressed volumes unpacked once: a ``.nii.gz`` can only be read from its start, slices in any order want better.
+
+Each volume becomes one file of slices under ``<cache>/slices``, mapped into memory, with a checksum; its name is made
+of the source's size and both ends and of the axis it is cut along. Uncompressed ``.nii`` files are mapped where they
+lie.
+"""
+
+import functools
+import hashlib
+import os
+import shutil
+import threading
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import nibabel
+import numpy as np
+from filelock import FileLock
+from tqdm import tqdm
+
+from radlib import assets, checked_array
+from radlib.data import volumes
+from radlib.data.dataset import SAMPLED_BYTES
+from radlib.errors import RadlibError
+
+BUILDERS = max(1, min(4, os.cpu_count() or 1))  # each holds one unpacked volume in memory
+OPEN_VOLUMES = 512  # maps kept open; a map holds no memory of its own
+
+_one_by_one: dict[str, threading.Lock] = {}
+_guard = threading.Lock()
+
+
+def cut(path: Path, plane: volumes.Plane, k: int) -> np.ndarray:
+    """Slice `k` of the volume `path` as the `(H, W)` picture of `plane`; raises RadlibError naming the file."""
+    stack = opened(path, plane.axis)
+    if not 0 <= k < len(stack):
+        raise RadlibError(
+            f"{path} has {len(stack)} slices and slice {k} was asked for; correct the table that names it."
+        )
+    return np.asarray(volumes.upright(stack[k], plane))
+
+
+def opened(path: Path, axis: int) -> np.ndarray:
+    """All cuts of the volume `path` along stored `axis`, `(S, A, B)`, mapped into memory; unpacked first if need be."""
+    status = path.stat() if path.exists() else None
+    return _opened(path, axis, (status.st_size, status.st_mtime_ns) if status else (0, 0))
+
+
+def build(paths: Sequence[Path], axes: Sequence[int], title: str, progress: bool = True) -> None:
+    """Unpack those of `paths`, cut along `axes`, that are not unpacked yet, several at once; says how much it takes.
+
+    Raises RadlibError before any work when the cache's disk has no room for them.
+    """
+    missing = [
+        (path, axis) for path, axis in zip(paths, axes, strict=True) if not _mapped(path) and not _is_there(path, axis)
+    ]
+    if not missing:
+        return
+    size = bytes_needed([path for path, _ in missing])
+    folder = _folder()
+    free = shutil.disk_usage(folder).free
+    if free < size:
+        raise RadlibError(
+            f"The slices of {title} take {size / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; make room or "
+            "set RADLIB_CACHE to another disk."
+        )
+    if progress:
+        print(f"{title}: {len(missing)} volumes are unpacked once, {size / 1e6:,.0f} MB in {folder}.")
+    with ThreadPoolExecutor(BUILDERS) as pool:
+        done = pool.map(lambda job: opened(*job), missing)
+        for _ in tqdm(done, "unpacking volumes", len(missing), unit="volume", disable=not progress):
+            pass
+
+
+def bytes_needed(paths: Sequence[Path]) -> int:
+    """Bytes that the slices of `paths` take at most, from their headers."""
+    heads = (volumes.header(path) for path in paths)
+    return sum(int(np.prod(head.shape)) * max(1, min(head.dtype.itemsize, 4)) for head in heads)
+
+
+@functools.lru_cache(maxsize=OPEN_VOLUMES)
+def _opened(path: Path, axis: int, version: tuple[int, int]) -> np.ndarray:
+    head = volumes.header(path)
+    if _mapped(path):
+        stored = nibabel.load(path).dataobj
+        plain = (stored.slope, stored.inter) == (1, 0) and head.dtype.isnative
+        array = stored.get_unscaled().reshape(head.shape) if plain else volumes.voxels(path)
+        return np.moveaxis(array, axis, 0)
+    others = [n for k, n in enumerate(head.shape) if k != axis]
+    shape = (head.shape[axis], others[0], others[1])
+    place = _place(path, axis)
+    with _guard:
+        lock = _one_by_one.setdefault(place.name, threading.Lock())
+    try:
+        # Threads of this process wait for each other, and so do processes: nobody unpacks what another is unpacking.
+        with lock, FileLock(place.with_suffix(".lock")):
+            found = checked_array.read(place, shape)
+            if found is not None:
+                return found
+            if place.exists():
+                print(f"The cached slices of {path.name} were damaged and are made again.")
+            checked_array.write(place, np.moveaxis(volumes.voxels(path), axis, 0))
+            found = checked_array.read(place, shape)
+    except OSError as error:
+        raise RadlibError(
+            f"The slices of {path.name} cannot be kept in {place.parent} ({error.strerror}); make room there or set "
+            "RADLIB_CACHE."
+        ) from error
+    if found is None:
+        raise RadlibError(f"The slices written to {place} read back damaged; check that disk.")
+    return found
+
+
+def _mapped(path: Path) -> bool:
+    return not path.name.lower().endswith(".gz")
+
+
+def _is_there(path: Path, axis: int) -> bool:
+    return _place(path, axis).is_file()
+
+
+def _place(path: Path, axis: int) -> Path:
+    try:
+        with open(path, "rb") as file:
+            size = file.seek(0, 2)
+            file.seek(0)
+            ends = file.read(SAMPLED_BYTES)
+            file.seek(max(0, size - SAMPLED_BYTES))
+            ends += file.read(SAMPLED_BYTES)
+    except OSError as error:
+        raise RadlibError(f"{path} cannot be read ({error.strerror}); take it from the release again.") from error
+    key = hashlib.sha256(f"{size}\0{axis}\0".encode() + ends).hexdigest()[:32]
+    return _folder() / f"{key}.safetensors"
+
+
+def _folder() -> Path:
+    folder = assets.cache_dir() / "slices"
+    folder.mkdir(exist_ok=True)
+    return folder
