@@ -64,6 +64,15 @@ def stretch(volume: Volume, shape: tuple[int, ...]) -> Volume:
     return np.asarray(volume, dtype=np.float32)
 
 
+def rotation(x: float, y: float, z: float) -> NDArray[np.float64]:
+    """(3, 3) rotation about x, then y, then z, in radians."""
+    cx, cy, cz, sx, sy, sz = np.cos(x), np.cos(y), np.cos(z), np.sin(x), np.sin(y), np.sin(z)
+    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
+    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
+    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
+    return about_z @ about_y @ about_x
+
+
 def _read_atlas(name: str) -> Volume:
     image = nibabel.Nifti1Image.from_bytes(gzip.decompress(assets.fetch(name).read_bytes()))
     corner = np.round(image.affine[:3, 3] - ORIGIN).astype(int)
@@ -96,7 +105,7 @@ class _Canvas:
     def __init__(self, textures: dict[str, Volume], rough: Volume) -> None:
         self.textures, self.rough = textures, rough
         self.maps = {name: np.zeros(SHAPE, dtype=np.float32) for name in TISSUES}
-        self.world = _grid_mm(1)
+        self.world = world()
 
     def fill(
         self, where: NDArray[np.floating], box: tuple[slice, ...] | None = None, **tissue: float | NDArray[np.floating]
@@ -142,6 +151,11 @@ class _Canvas:
 def _organs() -> list[dict[str, str]]:
     with (Path(__file__).parent / "head_organs.csv").open(encoding="utf-8", newline="") as file:
         return list(csv.DictReader(file))
+
+
+def world() -> tuple[Volume, ...]:
+    """MNI millimetres x, y, z of every voxel, as three arrays that broadcast to `SHAPE`."""
+    return _grid_mm(1)
 
 
 def _grid_mm(step: int) -> tuple[Volume, ...]:

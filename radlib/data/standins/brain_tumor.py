@@ -21,7 +21,7 @@ from tqdm import tqdm
 from radlib.data.standins import anatomy, lesions
 from radlib.data.standins.anatomy import Volume
 
-VERSION = 5  # raised whenever the same seed would give other bytes
+VERSION = 6  # raised whenever the same seed would give other bytes
 PATIENTS = 40
 
 # The real release has 82 / 89 / 62 patients and 708 / 1,426 / 930 slices of labels 1 / 2 / 3, 13 slices a patient;
@@ -99,6 +99,14 @@ def _contrast(rng: np.random.Generator) -> dict[str, float]:
     }
 
 
+def brightness_of(head: anatomy.Head, rng: np.random.Generator) -> Volume:
+    """The whole head as one scan's T1 contrast shows it, white matter 1, (X, Y, Z) float32."""
+    out = np.zeros(anatomy.SHAPE, dtype=np.float32)
+    for tissue, value in zip(head.tissues, _contrast(rng).values(), strict=True):
+        out += tissue * np.float32(value / 255)
+    return out
+
+
 class VirtualPatient:
     """A head with its tumour, ready to be cut."""
 
@@ -111,10 +119,8 @@ class VirtualPatient:
         self.scale = body.uniform(0.93, 1.08) * body.uniform(0.96, 1.04, 3)
         self.scan = np.random.default_rng([seed, 2, who.scan])
         tilt = self.scan.normal(0, (4, 3, 5)) * np.pi / 180
-        self.rotation = _rotation(*tilt)
-        self.brightness = np.zeros(anatomy.SHAPE, dtype=np.float32)
-        for tissue, value in zip(head.tissues, _contrast(self.scan).values(), strict=True):
-            self.brightness += tissue * np.float32(value / 255)
+        self.rotation = anatomy.rotation(*tilt)
+        self.brightness = brightness_of(head, self.scan)
         lesions.paint(self.lesion, self.brightness, head)
         self.pixel_mm = self.scan.uniform(0.9, 1.06)  # of an acquired pixel: field of view 230-270 mm
         self.thickness_mm = self.scan.uniform(3, 6)
@@ -139,14 +145,6 @@ class VirtualPatient:
             error = self.to_atlas(point[:, None].astype(np.float32))[:, 0] - target
             point = point - 0.9 * (self.rotation.T @ (error * self.scale))
         return np.asarray(point)
-
-
-def _rotation(x: float, y: float, z: float) -> NDArray[np.float64]:
-    cx, cy, cz, sx, sy, sz = np.cos(x), np.cos(y), np.cos(z), np.sin(x), np.sin(y), np.sin(z)
-    about_x = np.array([[1, 0, 0], [0, cx, -sx], [0, sx, cx]])
-    about_y = np.array([[cy, 0, sy], [0, 1, 0], [-sy, 0, cy]])
-    about_z = np.array([[cz, -sz, 0], [sz, cz, 0], [0, 0, 1]])
-    return about_z @ about_y @ about_x
 
 
 def _grid(plane: str, level_mm: float, middle: tuple[float, float], n: int, pixel_mm: float) -> Volume:
@@ -242,7 +240,7 @@ def write_mat(path: Path, who: Plan, picture: Slice) -> None:
         box = file.create_group("cjdata")
         box["label"] = np.array([[float(who.label)]])
         box["PID"] = np.array([[ord(c)] for c in who.patient], dtype=np.uint16)
-        box.create_dataset("image", data=picture.pixels.T, compression=3)
+        box.create_dataset("image", data=picture.pixels.T, compression=3, shuffle=True)
         box["tumorBorder"] = picture.outline.reshape(1, -1)
         box.create_dataset("tumorMask", data=picture.mask.T, compression=3)
     with path.open("r+b") as raw:
