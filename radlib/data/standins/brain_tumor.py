@@ -28,7 +28,7 @@ PATIENTS = 40
 # about half as many slices here. Order of the labels in its files: 1, then 3 between two blocks of 2.
 PATIENTS_PER_LABEL = np.array([82, 89, 62])
 SLICES_PER_LABEL = np.array([708, 1426, 930])
-SLICES_A_PATIENT = 6.25
+SLICES_A_PATIENT = 5.75
 PLANES = ("axial", "coronal", "sagittal")
 SIZE = 512  # pixels of a picture
 ACQUIRED = 256  # pixels really sampled before the scanner's interpolation

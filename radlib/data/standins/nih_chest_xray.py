@@ -15,7 +15,7 @@ from radlib.data.nih_chest_xray import FINDINGS, NOTHING
 from radlib.data.standins import films
 
 VERSION = 1
-PATIENTS = 52
+PATIENTS = 46
 SIZE = (1024, 1024)  # pixels, as the release's
 HEALTHY = 0.36  # of patients; with films on which a finding has gone, half of all films show none
 

@@ -39,5 +39,5 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
         (release / "ClinicalReadings" / f"{name}.txt").write_text(text, encoding="utf-8")
 
     films.write_all(patients, one, progress)
-    note = f"{films.NOTE} Masks are the lobes' projections without what heart and diaphragm hide; 800 px high instead of 3,000 and more."
+    note = f"{films.NOTE} Masks: the lobes' projections less what heart and diaphragm hide."
     return {"films": patients, "masks": int(masked.sum()), "tuberculosis": int(ill.sum()), "note": note}
