@@ -48,7 +48,7 @@ def test_a_given_split_is_kept_and_other_columns_stay(tmp_path):
     rows = [(f"{k}.png", f"p{k}", "ab"[k % 2], ["train", "validation", "test"][k % 3], 40 + k) for k in range(12)]
     dataset = open_dataset("manifest", write(tmp_path, rows, ("image", "patient", "label", "split", "age")))
     assert dataset.samples["split"].tolist() == [row[3] for row in rows]
-    assert dataset.samples["age"].tolist()[0] == "40"
+    assert dataset.samples["age"].tolist()[0] == 40
 
 
 @pytest.mark.parametrize(
