@@ -1,0 +1,138 @@
+import itertools
+import threading
+
+import nibabel
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from layouts import volume
+from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
+
+from radlib import assets
+from radlib.data import slice_cache, volumes
+from radlib.errors import RadlibError
+
+CODES = [
+    "".join(names) for order in itertools.permutations(("LR", "PA", "IS")) for names in itertools.product(*order)
+]  # all 48 orders and directions
+
+
+def reoriented(array, codes):
+    """An RAS array stored along `codes`, and its affine."""
+    turn = ornt_transform(axcodes2ornt("RAS"), axcodes2ornt(tuple(codes)))
+    return apply_orientation(array, turn), np.diag([1, 2, 3, 1.0]) @ inv_ornt_aff(turn, array.shape)
+
+
+@pytest.mark.parametrize("codes", CODES)
+def test_axial_slices_are_the_same_picture_however_they_are_stored(tmp_path, codes):
+    truth = np.random.default_rng(0).integers(-1000, 1000, (5, 6, 7)).astype(np.int16)  # x right, y front, z head
+    array, affine = reoriented(truth, codes)
+    path = tmp_path / "scan.nii.gz"
+    volume(path, array, affine)
+    head = volumes.header(path)
+    assert head.codes == tuple(codes)
+    plane = volumes.axial(head)
+    cuts = [slice_cache.cut(path, plane, k) for k in range(head.shape[plane.axis])]
+    if codes[plane.axis] == "I":  # the first stored slice is the highest
+        cuts = cuts[::-1]
+    for z, cut in enumerate(cuts):
+        # front at the top, the patient's right on the left
+        np.testing.assert_array_equal(cut, truth[::-1, ::-1, z].T)
+
+
+@given(codes=st.sampled_from(CODES), shape=st.tuples(*[st.integers(1, 6)] * 3), stored=st.booleans())
+def test_restore_is_the_inverse_of_cutting(codes, shape, stored):
+    array, affine = reoriented(np.arange(np.prod(shape)).reshape(shape), codes)
+    head = volumes.Header(
+        None, array.shape, (1, 1, 1), tuple(codes), nibabel.io_orientation(affine), affine, array.dtype
+    )
+    plane = volumes.AS_STORED if stored else volumes.axial(head)
+    stack = np.stack([volumes.upright(cut, plane) for cut in np.moveaxis(array, plane.axis, 0)])
+    np.testing.assert_array_equal(volumes.restore(stack, plane), array)
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+def test_scaled_volumes_keep_whole_numbers_whole(tmp_path, ending):
+    path = tmp_path / f"scan.{ending}"
+    image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
+    image.header.set_slope_inter(1, -1024)
+    nibabel.save(image, path)
+    with nibabel.openers.ImageOpener(path) as _:
+        stored = nibabel.load(path)
+    stack = slice_cache.opened(path, 2)
+    np.testing.assert_array_equal(np.moveaxis(stack, 0, 2), np.asarray(stored.dataobj))
+    assert stack.dtype == np.int16
+
+
+def test_a_compressed_volume_is_unpacked_once_and_its_size_is_told(tmp_path, monkeypatch, capsys):
+    paths = [tmp_path / f"{k}.nii.gz" for k in range(3)]
+    for k, path in enumerate(paths):
+        volume(path, np.full((4, 5, 6), k, np.int16))
+    assert slice_cache.bytes_needed(paths) == 3 * 4 * 5 * 6 * 2
+    slice_cache.build(paths, [2, 2, 0], "Scans")
+    assert "3 volumes are unpacked once, 0 MB" in capsys.readouterr().out
+    monkeypatch.setattr(volumes, "voxels", lambda path: pytest.fail(f"{path} was unpacked twice"))
+    slice_cache._opened.cache_clear()
+    slice_cache.build(paths, [2, 2, 0], "Scans")
+    assert [slice_cache.opened(path, axis).shape for path, axis in zip(paths, (2, 2, 0), strict=True)] == [
+        (6, 4, 5), (6, 4, 5), (4, 5, 6),
+    ]  # fmt: skip
+
+
+def test_a_flipped_bit_in_the_cache_is_found_and_mended(tmp_path, capsys):
+    path = tmp_path / "scan.nii.gz"
+    volume(path, np.arange(120, dtype=np.int16).reshape(4, 5, 6))
+    expected = slice_cache.opened(path, 2).copy()
+    (kept,) = (assets.cache_dir() / "slices").glob("*.safetensors")
+    raw = bytearray(kept.read_bytes())
+    raw[-3] ^= 4
+    kept.write_bytes(bytes(raw))
+    slice_cache._opened.cache_clear()
+    np.testing.assert_array_equal(slice_cache.opened(path, 2), expected)
+    assert "were damaged and are made again" in capsys.readouterr().out
+
+
+def test_many_threads_ask_for_one_volume_and_it_is_unpacked_once(tmp_path, monkeypatch):
+    path = tmp_path / "scan.nii.gz"
+    volume(path, np.arange(120, dtype=np.int16).reshape(4, 5, 6))
+    calls, real = [], volumes.voxels
+    monkeypatch.setattr(volumes, "voxels", lambda path: calls.append(path) or real(path))
+    threads = [threading.Thread(target=slice_cache.opened, args=(path, 2)) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(calls) == 1
+
+
+def test_a_disk_without_room_is_told_before_any_work(tmp_path, monkeypatch):
+    path = tmp_path / "scan.nii.gz"
+    volume(path, np.zeros((4, 5, 6), np.int16))
+    monkeypatch.setattr(slice_cache.shutil, "disk_usage", lambda folder: type("Usage", (), {"free": 10})())
+    with pytest.raises(RadlibError, match=r"slices of Scans take 0\.0 GB .* set RADLIB_CACHE"):
+        slice_cache.build([path], [2], "Scans")
+
+
+def test_a_plain_nifti_is_mapped_where_it_lies(tmp_path):
+    path = tmp_path / "scan.nii"
+    volume(path, np.arange(120, dtype=np.int16).reshape(4, 5, 6))
+    stack = slice_cache.opened(path, 2)
+    assert isinstance(stack.base if stack.base is not None else stack, np.memmap)
+    assert not list((assets.cache_dir()).glob("slices/*.safetensors"))
+    with pytest.raises(RadlibError, match="has 6 slices and slice 6 was asked for"):
+        slice_cache.cut(path, volumes.AS_STORED, 6)
+
+
+def test_the_real_ct_and_mr_are_upright(real_images):
+    folder = real_images / "ct-mr-totalseg-example"
+    head = volumes.header(folder / "example_ct_sm.nii.gz")
+    plane = volumes.axial(head)
+    stack = slice_cache.opened(folder / "example_ct_sm.nii.gz", plane.axis)
+    labels = slice_cache.opened(folder / "example_seg.nii.gz", plane.axis)
+    middle = len(stack) // 2
+    cut, mask = (np.asarray(volumes.upright(found[middle], plane)) for found in (stack, labels))
+    rows, columns = np.nonzero(mask == 5)  # the liver lies on the patient's right: the left of the picture
+    assert cut.min() < -900 and len(rows) and columns.mean() < mask.shape[1] / 2
+    spine = np.nonzero(np.isin(mask, range(25, 51)))[0]
+    assert spine.mean() > mask.shape[0] / 2  # the back is below
