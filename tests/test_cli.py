@@ -62,7 +62,7 @@ def test_papermill_alone_runs_the_notebook(clinic):
         (["run", "table04", "-p", "backbones", "vits15"], "no backbone called 'vits15'"),
         (["run", "table04", "--data-root", "empty"], "empty is empty; put the files of 'brain_tumor' there"),
         (["run", "table04", "--data-root", "nowhere"], "nowhere does not exist"),
-        (["standin", "brain_tumour", "out"], "did you mean 'brain_tumor'"),
+        (["data", "standin", "brain_tumour", "--out", "out"], "did you mean 'brain_tumor'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, sentence):

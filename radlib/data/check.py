@@ -113,6 +113,11 @@ def check(name: str, root: Path | str, deep: bool = False, split_file: str = "",
     return report
 
 
+def _n(n: int, one: str, many: str = "") -> str:
+    """``1 image``, ``2 images``."""
+    return f"{n:,} {one if n == 1 else many or one + 's'}"
+
+
 def _counts(report: Report, dataset: Dataset) -> None:
     known = origin.paper_counts(dataset.name).set_index("split")
     differing = []
@@ -134,7 +139,7 @@ def _patients(report: Report, dataset: Dataset) -> None:
     torn = [str(patient) for patient in sets.index[sets > 1]]
     if torn:
         report.add(
-            "error", f"{len(torn)} patients are in two splits.", torn, "put all images of a patient into one split."
+            "error", f"In two splits: {_n(len(torn), 'patient')}.", torn, "put all images of a patient into one split."
         )
     families = audit.near_equal_ids(dataset.samples)
     crossing = families[families["splits"].str.contains(" ")]
@@ -142,8 +147,8 @@ def _patients(report: Report, dataset: Dataset) -> None:
         n = int(audit.test_rows_with_relatives(dataset.samples).sum())
         report.add(
             "warning",
-            f"{len(crossing)} families of patient ids that differ by a closing letter cross the split; {n} test images "
-            "have such a relative in train.",
+            f"{_n(len(crossing), 'family', 'families')} of patient ids that differ by a closing letter in two splits; "
+            f"{_n(n, 'test image')} with such a relative in train.",
             crossing["patients"].tolist(),
             "if they are one person each, give them one id; else read results without them too.",
         )
@@ -169,7 +174,8 @@ def _headers(report: Report, dataset: Dataset, progress: bool) -> None:
     sizes = pictures.sizes(dataset.root, flat, progress)
     broken = [name for name, size in zip(flat, sizes, strict=True) if size is None]
     if broken:
-        report.add("error", f"{len(broken)} files are no whole pictures.", broken, "take them from the release again.")
+        words = f"{len(broken)} files are no whole pictures." if len(broken) > 1 else "1 file is no whole picture."
+        report.add("error", words, broken, "take them from the release again.")
 
 
 def _duplicates(report: Report, dataset: Dataset) -> None:
@@ -187,14 +193,14 @@ def _duplicates(report: Report, dataset: Dataset) -> None:
         if found:
             report.add(
                 "error" if level == "error" else "warning",
-                f"{len(found)} images are there more than once, {words}.",
+                f"There more than once, {words}: {_n(len(found), 'image')}.",
                 [" = ".join(group) for group in found],
                 "keep one of each, or put them into one split.",
             )
     if disagree:
         report.add(
             "warning",
-            f"{len(disagree)} images are there more than once with different labels or masks.",
+            f"There more than once with different labels or masks: {_n(len(disagree), 'image')}.",
             [" = ".join(group) for group in disagree],
             "find out which is right; scores on them contradict each other.",
         )
@@ -245,6 +251,11 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
     wrong = list(dict.fromkeys(sentence for sentence, _ in seen if sentence))
     flat = [where[row] for row, (_, constant) in enumerate(seen) if constant]
     if wrong:
-        report.add("error", f"{len(wrong)} images or masks cannot be used.", wrong, "take them from the release again.")
+        report.add(
+            "error",
+            f"Not usable: {_n(len(wrong), 'image or mask', 'images or masks')}.",
+            wrong,
+            "take them from the release again.",
+        )
     if flat:
-        report.add("warning", f"{len(flat)} images have one value throughout.", flat)
+        report.add("warning", f"One value throughout: {_n(len(flat), 'image')}.", flat)

@@ -1,57 +1,109 @@
 """DICOM files: their frames from the header, their pixels in the units the file says (HU for CT)."""
 
+import os
 import warnings
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pydicom
-from pydicom.errors import InvalidDicomError
+from pydicom.filereader import read_partial
+from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 
 from radlib.errors import RadlibError
+
+PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
+# What a frame's values mean; in enhanced CT and MR every frame may have its own (DICOM part 3, C.7.6.16.2.9).
+SHARED, PER_FRAME = 0x52009229, 0x52009230
+UNDEFINED = 0xFFFFFFFF  # length of compressed pixel data
 
 
 def frames(path: Path) -> tuple[int, int, int]:
     """Frames, rows and columns of the image in `path`, no pixel read.
 
-    Raises RadlibError, naming the file: no DICOM file, or one without an image.
+    Raises RadlibError, naming the file: no DICOM file, one without an image or cut short, or pixels that are compressed
+    in a way that cannot be decoded here.
     """
+    lengths: list[int] = []
+
+    def at_pixels(tag: int, kind: str | None, length: int) -> bool:
+        if tag in PIXELS:
+            lengths.append(length)
+        return bool(lengths)
+
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore")
-            about = pydicom.dcmread(path, stop_before_pixels=True)
-            shape = int(about.get("NumberOfFrames", 1) or 1), int(about.get("Rows", 0)), int(about.get("Columns", 0))
-    except (InvalidDicomError, OSError, EOFError, ValueError, TypeError, AttributeError, KeyError) as error:
+            about = read_partial(file, stop_when=at_pixels)
+            held = os.fstat(file.fileno()).st_size
+            shape = int(about.get("NumberOfFrames") or 1), int(about.get("Rows") or 0), int(about.get("Columns") or 0)
+            bits = int(about.get("BitsAllocated") or 0) * int(about.get("SamplesPerPixel") or 1)
+            syntax = about.file_meta.get("TransferSyntaxUID")
+    except Exception as error:  # pydicom raises whatever a damaged file leads it to
         raise RadlibError(f"{path} is no whole DICOM file; export it again.") from error
-    if min(shape) < 1:
+    if min(shape) < 1 or not lengths:
         kind = about.get("Modality", "unknown kind")
         raise RadlibError(f"{path} is a DICOM file without an image ({kind}); delete its row or name an image.")
+    _check_decodable(path, syntax)
+    promised = shape[0] * shape[1] * shape[2] * bits // 8
+    if about.get("PhotometricInterpretation") == "YBR_FULL_422":
+        promised = promised * 2 // 3  # colour is stored for every second pixel
+    if lengths[0] != UNDEFINED and (lengths[0] < promised or (not syntax.is_deflated and held < promised)):
+        raise RadlibError(f"{path} holds fewer pixels than its header promises; export it again.")
     return shape
 
 
 def read(path: Path, frame: int = 0) -> np.ndarray:
     """Frame `frame` as pixels `(C, H, W)` float32: rescaled as the file says, and bright where tissue is dense.
 
-    MONOCHROME1 pictures, whose dense parts are stored dark, are turned round. Raises RadlibError when the pixels are
-    missing, cut short, or compressed in a way that cannot be decoded here.
+    C is 1, or 3 where the file has colour or a palette. MONOCHROME1 pictures, whose dense parts are stored dark, are
+    turned round. Raises RadlibError when the pixels are missing, cut short, or compressed in a way that cannot be
+    decoded here.
     """
+    about = pydicom.Dataset()
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            file = pydicom.dcmread(path)
-            pixels = file.pixel_array
-    except NotImplementedError as error:
-        raise RadlibError(f"{path} is compressed in a way that cannot be read here; save it uncompressed.") from error
+            pixels = pixel_array(path, ds_out=about, index=frame, specific_tags=[SHARED, PER_FRAME])
+            if about.get("PhotometricInterpretation") == "PALETTE COLOR":
+                pixels = apply_color_lut(pixels, about)
+            elif pixels.ndim == 2:
+                pixels = apply_modality_lut(pixels, _meaning(about, frame))
     except Exception as error:  # decoders and damaged files raise many kinds
         why = " ".join(str(error).split())[:160]
         raise RadlibError(
             f"{path}: its pixels cannot be read ({why}); save it uncompressed or export it again."
         ) from error
-    colour = int(file.get("SamplesPerPixel", 1)) == 3
-    if pixels.ndim == (4 if colour else 3):
-        pixels = pixels[frame]
-    if colour:
-        return np.asarray(pixels, dtype=np.float32).transpose(2, 0, 1)
-    values = pixels.astype(np.float32) * float(file.get("RescaleSlope", 1)) + float(file.get("RescaleIntercept", 0))
-    if file.get("PhotometricInterpretation") == "MONOCHROME1":
+    values = np.asarray(pixels, dtype=np.float32)
+    if values.ndim == 3:
+        if values.shape[2] != 3:
+            raise RadlibError(f"{path} has {values.shape[2]} values a pixel; save it in gray or in colour (RGB).")
+        return np.ascontiguousarray(values.transpose(2, 0, 1))
+    if about.get("PhotometricInterpretation") == "MONOCHROME1":
         values = values.max() + values.min() - values
     return values[None]
+
+
+def _meaning(about: pydicom.Dataset, frame: int) -> pydicom.Dataset:
+    """The part of the header that says what the values of `frame` mean: its own, the one all frames share, the file's."""
+    for groups, k in ((about.get(PER_FRAME), frame), (about.get(SHARED), 0)):
+        items: Any = groups.value if groups else []
+        if k < len(items) and "PixelValueTransformationSequence" in items[k]:
+            return items[k].PixelValueTransformationSequence[0]
+    return about
+
+
+def _check_decodable(path: Path, syntax: pydicom.uid.UID | None) -> None:
+    if syntax is None:
+        raise RadlibError(f"{path} does not say how its pixels are stored (transfer syntax); export it again.")
+    try:
+        decoder = get_decoder(syntax)
+    except NotImplementedError as error:
+        raise RadlibError(
+            f"{path} is compressed as {syntax.name}, which cannot be read here; save it uncompressed."
+        ) from error
+    if not decoder.is_available:
+        plugins = ", ".join(text.split(" ")[0] for text in decoder.missing_dependencies)
+        raise RadlibError(
+            f"{path} is compressed as {syntax.name}; save it uncompressed, or install one of {plugins} for pydicom."
+        )

@@ -129,6 +129,7 @@ def _downloaded(archive: Archive, out: Path) -> Path:
 
     if not checksum:
         print(f"{archive.name}: its publisher states no checksum; the sha256 of what arrives is kept in {RECORD}.")
+    pooch.get_logger().setLevel("WARNING")
     try:
         pooch.retrieve(url, known_hash=checksum or None, fname=archive.name, path=out, downloader=continued)
     except ValueError as error:  # pooch's word for a wrong hash; it has deleted the file
@@ -168,7 +169,10 @@ def _unpack(path: Path, out: Path) -> None:
                 _refuse([m.name for m in archive if _leaves(m.name) or not (m.isfile() or m.isdir())], path)
                 archive.extractall(hidden, filter="data")
         else:
-            raise RadlibError(f"{path} is neither a zip nor a tar archive; look at what the server sent and delete it.")
+            path.unlink()
+            raise RadlibError(
+                f"What the server sent as {path.name} is neither a zip nor a tar archive; it was deleted."
+            )
         for child in sorted(hidden.iterdir()):
             _merge(child, out / child.name)
     except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
@@ -194,4 +198,7 @@ def _leaves(name: str) -> bool:
 
 def _refuse(names: list[str], path: Path) -> None:
     if names:
-        raise RadlibError(f"{path} holds '{names[0]}', which would be written elsewhere; it is not unpacked.")
+        path.unlink()
+        raise RadlibError(
+            f"{path} holds '{names[0]}', which would be written elsewhere; it is not unpacked and was deleted."
+        )

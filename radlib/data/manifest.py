@@ -49,7 +49,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     path = root / MANIFEST
     table = _read_table(path)
     held = _look(root, path, table)
-    if "split" not in table:
+    if "split" in table:
+        table["split"] = table["split"].replace({"val": "validation", "valid": "validation"})
+    else:
         n = table["patient"].nunique()
         table["split"] = splits.by_patient(
             table["patient"], max(1, round(n * TEST_SHARE)), max(1, round(n * VALIDATION_SHARE)), str(path)

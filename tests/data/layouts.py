@@ -138,7 +138,7 @@ def brain_tumor_(root: Path, patients=12) -> Path:
     for k in range(2 * patients):
         with h5py.File(root / f"{k + 1}.mat", "w") as file:
             box = file.create_group("cjdata")
-            box["label"] = np.array([[k // 2 % 3 + 1.0]])
+            box["label"] = np.array([[k // 8 % 3 + 1.0]])
             box["PID"] = np.array([[ord(c)] for c in f"MR{k // 2:04d}"], dtype=np.uint16)
             box["image"] = np.random.default_rng(k).integers(0, 900, (8, 9)).astype(np.int16)
             box["tumorMask"] = np.zeros((8, 9), np.uint8)

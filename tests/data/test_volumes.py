@@ -58,8 +58,7 @@ def test_scaled_volumes_keep_whole_numbers_whole(tmp_path, ending):
     image = nibabel.Nifti1Image(np.arange(60, dtype=np.int16).reshape(3, 4, 5), np.eye(4))
     image.header.set_slope_inter(1, -1024)
     nibabel.save(image, path)
-    with nibabel.openers.ImageOpener(path) as _:
-        stored = nibabel.load(path)
+    stored = nibabel.load(path)
     stack = slice_cache.opened(path, 2)
     np.testing.assert_array_equal(np.moveaxis(stack, 0, 2), np.asarray(stored.dataobj))
     assert stack.dtype == np.int16
