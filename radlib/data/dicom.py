@@ -24,18 +24,17 @@ def frames(path: Path) -> tuple[int, int, int]:
     Raises RadlibError, naming the file: no DICOM file, one without an image or cut short, or pixels that are compressed
     in a way that cannot be decoded here.
     """
-    lengths: list[int] = []
+    lengths: list[int] = []  # of the pixel data: as the file says, and as it still holds
 
     def at_pixels(tag: int, kind: str | None, length: int) -> bool:
         if tag in PIXELS:
-            lengths.append(length)
+            lengths.extend((length, os.fstat(file.fileno()).st_size - file.tell()))
         return bool(lengths)
 
     try:
         with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore")
             about = read_partial(file, stop_when=at_pixels)
-            held = os.fstat(file.fileno()).st_size
             shape = int(about.get("NumberOfFrames") or 1), int(about.get("Rows") or 0), int(about.get("Columns") or 0)
             bits = int(about.get("BitsAllocated") or 0) * int(about.get("SamplesPerPixel") or 1)
             syntax = about.file_meta.get("TransferSyntaxUID")
@@ -48,7 +47,8 @@ def frames(path: Path) -> tuple[int, int, int]:
     promised = shape[0] * shape[1] * shape[2] * bits // 8
     if about.get("PhotometricInterpretation") == "YBR_FULL_422":
         promised = promised * 2 // 3  # colour is stored for every second pixel
-    if lengths[0] != UNDEFINED and (lengths[0] < promised or (not syntax.is_deflated and held < promised)):
+    said, held = lengths
+    if said != UNDEFINED and (said < promised or (not syntax.is_deflated and held < promised)):
         raise RadlibError(f"{path} holds fewer pixels than its header promises; export it again.")
     return shape
 
@@ -85,7 +85,7 @@ def read(path: Path, frame: int = 0) -> np.ndarray:
 
 
 def _meaning(about: pydicom.Dataset, frame: int) -> pydicom.Dataset:
-    """The part of the header that says what the values of `frame` mean: its own, the one all frames share, the file's."""
+    """Where the header says what the values of `frame` mean: of this frame, of all frames, or of the file."""
     for groups, k in ((about.get(PER_FRAME), frame), (about.get(SHARED), 0)):
         items: Any = groups.value if groups else []
         if k < len(items) and "PixelValueTransformationSequence" in items[k]:
