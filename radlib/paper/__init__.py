@@ -7,12 +7,14 @@ import pandas as pd
 from radlib.errors import unknown_name
 
 SOURCE = "Baharoon et al., arXiv 2312.02366"
-TABLES = ("table04",)
+TABLES = ("table01", "table04")
 
 
 def table(name: str) -> pd.DataFrame:
     """Table `name` (e.g. ``table04``): one row a printed number, with this package's ids beside the names printed.
 
+    ``table01``: dataset, title, exam, task (CLS to classify, SEG to segment), labels, classes (of masks with the
+    background, except AMOS), images, dimensions.
     ``table04``: method, architecture, backbone, dataset, auroc (0 to 1).
     """
     if name not in TABLES:

@@ -33,7 +33,7 @@ class Patient:
 
     def __init__(self, seed: Sequence[int], enlarged_heart: bool) -> None:
         rng = np.random.default_rng([*seed, 1])
-        heart = rng.uniform(1.26, 1.42) if enlarged_heart else rng.uniform(0.9, 1.06)
+        heart = rng.uniform(1.22, 1.4) if enlarged_heart else rng.uniform(0.82, 0.96)
         self.chest = chest.person(rng, GRID, SPACING, heart=float(heart), contrast=False)
         self.lungs = findings.lungs(self.chest)
         self.seed = seed
