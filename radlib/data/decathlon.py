@@ -43,7 +43,9 @@ def base(root: Path, folders: Sequence[str]) -> Path:
 def scans(folder: Path) -> tuple[list[Scan], str]:
     """The scans with labels that ``dataset.json`` in `folder` lists, sorted by name, and a sentence if it is missing.
 
-    Without it every volume of ``imagesTr`` and ``imagesVa`` counts that has a label of the same name.
+    Its lists ``training`` and ``validation`` count; what it lists for testing has no labels in the releases, and
+    ``labelsTs``, which some copies have, is left alone. Without it every volume of ``imagesTr`` and ``imagesVa`` counts
+    that has a label of the same name, and the sentence tells how many have none.
     Raises RadlibError: no JSON in it, no list, a path that leaves the folder, no scan.
     """
     path = folder / "dataset.json"
@@ -60,13 +62,17 @@ def scans(folder: Path) -> tuple[list[Scan], str]:
             raise RadlibError(climbing[0].replace(", line 2", ""))
     else:
         said = "Without dataset.json every volume that has a label counts."
+        bare = 0
         for part, ending in LISTS.items():
             labels = {file.name for file in _volumes(folder / f"labels{ending}")}
-            found += [
-                Scan(_stem(file.name), f"images{ending}/{file.name}", f"labels{ending}/{file.name}", part)
-                for file in _volumes(folder / f"images{ending}")
-                if file.name in labels
-            ]
+            for file in _volumes(folder / f"images{ending}"):
+                if file.name in labels:
+                    image, mask = f"images{ending}/{file.name}", f"labels{ending}/{file.name}"
+                    found.append(Scan(_stem(file.name), image, mask, part))
+                else:
+                    bare += 1
+        if bare:
+            said += f" {bare} volumes without one are left out." if bare > 1 else " 1 volume without one is left out."
     if not found:
         raise RadlibError(f"{folder} holds no scan with a label (imagesTr, labelsTr); unpack the release there.")
     twice = pd.Series([scan.name for scan in found])
@@ -87,17 +93,8 @@ def heads(folder: Path, found: Sequence[Scan], progress: bool) -> tuple[list[vol
             except RadlibError as error:
                 wrong.append(str(error))
         if len(both) == 2:
-            image, mask = both
-            if image.shape != mask.shape:
-                wrong.append(
-                    f"{mask.path} has {mask.shape} voxels and its image {image.shape}; take the mask drawn on this "
-                    "image."
-                )
-            elif image.codes != mask.codes:
-                wrong.append(
-                    f"{mask.path} is stored along {''.join(mask.codes)} and its image along {''.join(image.codes)}; "
-                    "write the mask in the image's orientation."
-                )
+            sentence = volumes.misfit(*both)
+            wrong += [sentence] if sentence else []
         return (both[0] if both and not wrong else None), wrong
 
     with ThreadPoolExecutor(8) as pool:  # waiting for the disk, not computing

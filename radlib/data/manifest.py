@@ -6,16 +6,17 @@ kinds of truth: ``label`` (any text; one class an image), ``mask`` (path of a ma
 0 and 1 (one a finding). A volume or a DICOM file of many frames is as many samples as it has slices.
 """
 
+import functools
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from tqdm import tqdm
 
-from radlib.data import dicom, pictures, problems, slice_cache, splits, tables, volumes
-from radlib.data.dataset import Dataset, Reader, Record, Task
+from radlib.data import files, pictures, problems, slice_cache, splits, tables
+from radlib.data.dataset import Dataset, Record, Task
 from radlib.errors import RadlibError
 
 MANIFEST, CLASSES = "manifest.csv", "classes.csv"
@@ -23,16 +24,8 @@ TEST_SHARE, VALIDATION_SHARE = 0.3, 0.2  # of patients when no split is given; t
 TRUTH = ("label", "mask")
 KNOWN = {"image", "patient", "split", "study", *TRUTH}
 ABOUT = {"age", "sex", "view"}  # what is known of a patient; may be empty
+MOST_CLASSES = 255  # of an 8-bit mask
 READERS = 8  # waiting for the disk, not computing
-
-
-@dataclass(frozen=True)
-class _File:
-    """What a file's header says: how many slices it is, its (H, W) pixels or (X, Y, Z) voxels, and how it is cut."""
-
-    slices: int
-    shape: tuple[int, ...]
-    plane: volumes.Plane | None = None
 
 
 def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
@@ -48,7 +41,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     """
     path = root / MANIFEST
     table = _read_table(path)
-    held = _look(root, path, table)
+    held = _look(root, path, table, progress)
     if "split" in table:
         table["split"] = table["split"].replace({"val": "validation", "valid": "validation"})
     else:
@@ -62,17 +55,27 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         note += " Its split had no validation set: 20 % of the train patients were drawn for it."
     splits.check(table, str(path))
     task, classes, labels = _labels(path, table)
-    truth = [name for name in (*classes, "label") if name in table and name not in ABOUT and task != "segmentation"]
+    truth = {"multi-label": list(classes), "segmentation": []}.get(task, ["label"])
+    if "study" in table:
+        _check_studies(path, table, truth)
     samples = table.drop(columns=truth)
-    if "age" in samples:
-        samples["age"] = pd.to_numeric(samples["age"], errors="coerce")
     counts = [held[name].slices for name in samples["image"]]
     if max(counts) > 1:
+        if truth and "study" not in samples:
+            samples["study"] = samples["image"]  # the label is of the whole file, not of a slice
         rows = np.repeat(np.arange(len(samples)), counts)
         samples = samples.iloc[rows].reset_index(drop=True)
         samples["slice"] = np.concatenate([np.arange(count) for count in counts])
         labels = labels[rows]
-        note += f" {len(samples):,} slices in all."
+        note += f" {len(samples):,} slices in all" + (", a file's slices one case." if truth else ".")
+    values = list(_classes(root / CLASSES))
+
+    def read_image(root: Path, row: Record) -> np.ndarray:
+        return files.read(held[row["image"]], int(row.get("slice", 0)))
+
+    def read_mask(root: Path, row: Record) -> np.ndarray:
+        return files.read_mask(held[row["mask"]], int(row.get("slice", 0)), values)
+
     return Dataset(
         name="manifest",
         title=root.resolve().name,
@@ -83,9 +86,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         origin="own",
         note=note,
         root=root,
-        read_image=_image_reader(held),
+        read_image=read_image,
         preparation="as stored",
-        read_mask=_mask_reader(root, held) if task == "segmentation" else None,
+        read_mask=read_mask if task == "segmentation" else None,
         prepare=_preparer(root, held),
     )
 
@@ -96,6 +99,8 @@ def _read_table(path: Path) -> pd.DataFrame:
     if not path.is_file():
         raise RadlibError(f"{path.parent} has no {MANIFEST}; write one with the columns image, patient and label.")
     table = tables.read(path, ("image", "patient"))
+    if "slice" in table:
+        raise RadlibError(f"{path}: radlib itself numbers slices in a column 'slice'; rename or delete yours.")
     for name in KNOWN.intersection(table.columns):
         empty = np.flatnonzero(table[name] == "")
         if len(empty):
@@ -104,10 +109,21 @@ def _read_table(path: Path) -> pd.DataFrame:
                 + (f" and {len(empty) - 1} more" if len(empty) > 1 else "")
                 + "; fill it or delete the row."
             )
+    if "age" in table:
+        table["age"] = _ages(path, table["age"])
     return table
 
 
-def _look(root: Path, path: Path, table: pd.DataFrame) -> dict[str, _File]:
+def _ages(path: Path, column: pd.Series) -> pd.Series:
+    """Years as numbers, NaN where nothing is written."""
+    years = pd.to_numeric(column, errors="coerce")
+    odd = column[years.isna() & (column != "")]
+    if len(odd):
+        raise RadlibError(f"{path}: column 'age' holds '{odd.iloc[0]}' in line {odd.index[0] + 2}; write years.")
+    return years
+
+
+def _look(root: Path, path: Path, table: pd.DataFrame, progress: bool) -> dict[str, files.Stack]:
     """Every image's and mask's header, by name; raises RadlibError that tells all that is wrong with them."""
     columns = [column for column in ("image", "mask") if column in table]
     for column in columns:
@@ -123,97 +139,71 @@ def _look(root: Path, path: Path, table: pd.DataFrame) -> dict[str, _File]:
             "correct the paths or delete the rows."
         )
     with ThreadPoolExecutor(READERS) as pool:
-        looked = list(pool.map(lambda name: _header(root / name), names))
-    held = {name: found for name, found in zip(names, looked, strict=True) if isinstance(found, _File)}
-    broken = [(name, found) for name, found in zip(names, looked, strict=True) if isinstance(found, str)]
-    no_pictures = [name for name, sentence in broken if not sentence]
-    wrong = [sentence for _, sentence in broken if sentence]
+        looking = pool.map(lambda name: _header(root / name), names)
+        quiet = not progress or len(names) < pictures.FEW
+        looked = list(tqdm(looking, "reading headers", len(names), unit="file", disable=quiet))
+    held = {name: found for name, found in zip(names, looked, strict=True) if isinstance(found, files.Stack)}
+    wrong = [found for found in looked if isinstance(found, str)]
+    no_pictures = [name for name, found in zip(names, looked, strict=True) if found is None]
     if no_pictures:
         wrong.append(
             f"{path} lists {len(no_pictures)} of {len(names)} files that are not pictures, first '{no_pictures[0]}'; "
             "export them again as PNG, JPEG or TIFF."
         )
-    problems.raise_all(root, wrong)
     if "mask" in table:
-        for image, mask in zip(images, table["mask"], strict=True):
-            if held[image].shape != held[mask].shape or held[image].slices != held[mask].slices:
-                wrong.append(
-                    f"{root / mask} has {held[mask].shape} pixels and its image {held[image].shape}; take the mask "
-                    "drawn on this image."
-                )
+        pairs = zip(images, table["mask"], strict=True)
+        found = [files.misfit(held[i], held[m]) for i, m in pairs if i in held and m in held]
+        wrong += [sentence for sentence in found if sentence]
     problems.raise_all(root, wrong)
     return held
 
 
-def _header(path: Path) -> _File | str:
-    """What the file's header says, or what is wrong with it; an empty text where it is simply no picture."""
+def _header(path: Path) -> files.Stack | str | None:
+    """What the file's header says, or what is wrong with it; None where it is simply no picture."""
     try:
-        if volumes.is_volume(path.name):
-            head = volumes.header(path)
-            plane = volumes.axial(head)
-            return _File(head.shape[plane.axis], head.shape, plane)
-        if path.suffix.lower() in pictures.SUFFIXES:
-            size = pictures.size(path)
-            return _File(1, size) if size else ""
-        count, rows, columns = dicom.frames(path)
-        return _File(count, (rows, columns))
+        return files.look(path)
     except RadlibError as error:
         return str(error)
 
 
-def _pixels(path: Path, file: _File, k: int) -> np.ndarray:
-    """Slice `k` of a file `(C, H, W)` float32."""
-    if file.plane is not None:
-        return np.ascontiguousarray(slice_cache.cut(path, file.plane, k), dtype=np.float32)[None]
-    return pictures.read(path) if path.suffix.lower() in pictures.SUFFIXES else dicom.read(path, k)
-
-
-def _image_reader(held: dict[str, _File]) -> Reader:
-    return lambda root, row: _pixels(root / row["image"], held[row["image"]], int(row.get("slice", 0)))
-
-
-def _mask_reader(root: Path, held: dict[str, _File]) -> Reader:
-    values = _class_values(root)
-
-    def read(root: Path, row: Record) -> np.ndarray:
-        name = row["mask"]
-        if not values:
-            if held[name].plane is None and Path(name).suffix.lower() in pictures.SUFFIXES:
-                return pictures.read_mask(root / name).astype(np.uint8)
-            return (_pixels(root / name, held[name], int(row.get("slice", 0)))[0] > 0).astype(np.uint8)
-        drawn = _pixels(root / name, held[name], int(row.get("slice", 0)))[0]
-        strange = np.setdiff1d(drawn, [0, *values])
-        if len(strange):
-            raise RadlibError(f"{root / name} holds the value {strange[0]:g}; list it in {CLASSES} or mend the mask.")
-        mask = np.zeros(drawn.shape, dtype=np.uint8)
-        for k, value in enumerate(values, start=1):
-            mask[drawn == value] = k
-        return mask
-
-    return read
-
-
-def _preparer(root: Path, held: dict[str, _File]) -> Callable[[bool], None] | None:
+def _preparer(root: Path, held: dict[str, files.Stack]) -> Callable[[bool], None] | None:
     """`Dataset.prepare` for the compressed volumes among the files; None where there are none."""
-    jobs = [(root / name, file.plane.axis) for name, file in held.items() if file.plane is not None]
+    jobs = [(stack.path, stack.plane.axis) for stack in held.values() if stack.plane is not None]
     if not jobs:
         return None
-    return lambda progress: slice_cache.build([p for p, _ in jobs], [a for _, a in jobs], root.resolve().name, progress)
+    paths, axes = zip(*jobs, strict=True)
+    return functools.partial(slice_cache.build, paths, axes, root.resolve().name)
 
 
-def _class_values(root: Path) -> list[int]:
-    """Values in the masks of class 1, 2, … as ``classes.csv`` says; none without it: all that is drawn is one class."""
-    path = root / CLASSES
+def _check_studies(path: Path, table: pd.DataFrame, truth: list[str]) -> None:
+    """Raise if the rows of a study differ in patient, split or a column of `truth`: they could not be one case."""
+    for column in ("patient", "split", *truth):
+        torn = table.groupby("study", sort=False)[column].nunique()
+        if (torn > 1).any():
+            raise RadlibError(
+                f"{path}: the rows of study '{torn[torn > 1].index[0]}' differ in column '{column}'; give them one "
+                f"{column}, or two study names."
+            )
+
+
+def _classes(path: Path) -> dict[int, str]:
+    """Value in the masks -> name of the class, as ``classes.csv`` at `path` says; empty when there is none."""
     if not path.is_file():
-        return []
+        return {}
     table = tables.read(path, ("value", "name"))
-    try:
-        values = [int(value) for value in table["value"]]
-    except ValueError as error:
-        raise RadlibError(f"{path}: column 'value' holds whole numbers from 1 to 255 ({error}).") from error
-    if len(set(values)) < len(values) or not all(0 < value < 256 for value in values):
-        raise RadlibError(f"{path}: column 'value' holds different whole numbers from 1 to 255; correct it.")
-    return values
+    found: dict[int, str] = {}
+    for line, (value, name) in enumerate(zip(table["value"], table["name"], strict=True), start=2):
+        if not value.isascii() or not value.isdigit() or not 0 < int(value) <= files.MOST:
+            raise RadlibError(
+                f"{path}, line {line}: the value '{value}' is no whole number from 1 to {files.MOST}; 0 is the "
+                "background and needs no row."
+            )
+        if int(value) in found or name in found.values() or not name:
+            raise RadlibError(f"{path}, line {line}: '{value}, {name}' is there twice or has no name; correct it.")
+        found[int(value)] = name
+    if len(found) > MOST_CLASSES:
+        raise RadlibError(f"{path} names {len(found)} classes; at most {MOST_CLASSES} fit a mask of 8 bit.")
+    return found
 
 
 def _labels(path: Path, table: pd.DataFrame) -> tuple[Task, tuple[str, ...], np.ndarray]:
@@ -221,11 +211,7 @@ def _labels(path: Path, table: pd.DataFrame) -> tuple[Task, tuple[str, ...], np.
     if "mask" in table:
         if "label" in table:
             raise RadlibError(f"{path} has a column 'label' and a column 'mask'; delete the one that is not the task.")
-        names = (
-            tables.read(path.parent / CLASSES, ("value", "name"))["name"]
-            if _class_values(path.parent)
-            else ["structure"]
-        )
+        names = _classes(path.parent / CLASSES).values() or ("structure",)
         return "segmentation", tuple(names), np.empty((len(table), 0), dtype=np.int64)
     if "label" in table:
         classes = tuple(sorted(table["label"].unique()))

@@ -1,8 +1,8 @@
 """Compressed volumes unpacked once: a ``.nii.gz`` can only be read from its start, slices in any order want better.
 
 Each volume becomes one file of slices under ``<cache>/slices``, mapped into memory, with a checksum; its name is made
-of the source's size and both ends and of the axis it is cut along. Uncompressed ``.nii`` files are mapped where they
-lie.
+of the source's size and both ends and of the axis it is cut along. A ``.nii`` whose values need no work is mapped where
+it lies.
 """
 
 import functools
@@ -25,19 +25,25 @@ from radlib.data.dataset import SAMPLED_BYTES
 from radlib.errors import RadlibError
 
 BUILDERS = max(1, min(4, os.cpu_count() or 1))  # each holds one unpacked volume in memory
-OPEN_VOLUMES = 512  # maps kept open; a map holds no memory of its own
+OPEN_VOLUMES = 256  # maps kept open; each holds no memory but one of the 1,024 files a process may usually open
 
+_trusted: set[tuple[str, int, int]] = set()  # name, size and time of cached files whose checksum was right
 _one_by_one: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
 
 
 def cut(path: Path, plane: volumes.Plane, k: int) -> np.ndarray:
-    """Slice `k` of the volume `path` as the `(H, W)` picture of `plane`; raises RadlibError naming the file."""
+    """Slice `k` of the volume `path` as the `(H, W)` picture of `plane`.
+
+    Raises RadlibError, naming the file: damaged, without a slice `k`, or with NaN or infinite values in it.
+    """
     stack = opened(path, plane.axis)
     if not 0 <= k < len(stack):
         raise RadlibError(
             f"{path} has {len(stack)} slices and slice {k} was asked for; correct the table that names it."
         )
+    if stack.dtype.kind == "f" and not np.isfinite(stack[k]).all():
+        raise RadlibError(f"{path} holds NaN or infinite values in slice {k}; export the volume again.")
     return np.asarray(volumes.upright(stack[k], plane))
 
 
@@ -53,7 +59,9 @@ def build(paths: Sequence[Path], axes: Sequence[int], title: str, progress: bool
     Raises RadlibError before any work when the cache's disk has no room for them.
     """
     missing = [
-        (path, axis) for path, axis in zip(paths, axes, strict=True) if not _mapped(path) and not _is_there(path, axis)
+        (path, axis)
+        for path, axis in zip(paths, axes, strict=True)
+        if not _place(path, axis).is_file() and not volumes.header(path).plain
     ]
     if not missing:
         return
@@ -82,11 +90,8 @@ def bytes_needed(paths: Sequence[Path]) -> int:
 @functools.lru_cache(maxsize=OPEN_VOLUMES)
 def _opened(path: Path, axis: int, version: tuple[int, int]) -> np.ndarray:
     head = volumes.header(path)
-    if _mapped(path):
-        stored = nibabel.load(path).dataobj
-        plain = (stored.slope, stored.inter) == (1, 0) and head.dtype.isnative
-        array = stored.get_unscaled().reshape(head.shape) if plain else volumes.voxels(path)
-        return np.moveaxis(array, axis, 0)
+    if head.plain:
+        return np.moveaxis(nibabel.load(path).dataobj.get_unscaled().reshape(head.shape), axis, 0)
     others = [n for k, n in enumerate(head.shape) if k != axis]
     shape = (head.shape[axis], others[0], others[1])
     place = _place(path, axis)
@@ -95,13 +100,14 @@ def _opened(path: Path, axis: int, version: tuple[int, int]) -> np.ndarray:
     try:
         # Threads of this process wait for each other, and so do processes: nobody unpacks what another is unpacking.
         with lock, FileLock(place.with_suffix(".lock")):
-            found = checked_array.read(place, shape)
+            found = checked_array.read(place, shape, trusted=_sign(place) in _trusted)
+            if found is None:
+                if place.exists():
+                    print(f"The cached slices of {path.name} were damaged and are made again.")
+                checked_array.write(place, np.moveaxis(volumes.voxels(path), axis, 0))
+                found = checked_array.read(place, shape)
             if found is not None:
-                return found
-            if place.exists():
-                print(f"The cached slices of {path.name} were damaged and are made again.")
-            checked_array.write(place, np.moveaxis(volumes.voxels(path), axis, 0))
-            found = checked_array.read(place, shape)
+                _trusted.add(_sign(place))
     except OSError as error:
         raise RadlibError(
             f"The slices of {path.name} cannot be kept in {place.parent} ({error.strerror}); make room there or set "
@@ -112,12 +118,11 @@ def _opened(path: Path, axis: int, version: tuple[int, int]) -> np.ndarray:
     return found
 
 
-def _mapped(path: Path) -> bool:
-    return not path.name.lower().endswith(".gz")
-
-
-def _is_there(path: Path, axis: int) -> bool:
-    return _place(path, axis).is_file()
+def _sign(place: Path) -> tuple[str, int, int]:
+    if not place.exists():
+        return place.name, 0, 0
+    status = place.stat()
+    return place.name, status.st_size, status.st_mtime_ns
 
 
 def _place(path: Path, axis: int) -> Path:

@@ -1,9 +1,12 @@
 """NIfTI volumes: what the header says, slices the right way up, and predicted slices back into the source's order."""
 
+import gzip
 import os
 import warnings
+import zlib
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO, cast
 
 import nibabel
 import numpy as np
@@ -15,6 +18,19 @@ from radlib.errors import RadlibError
 
 SUFFIXES = (".nii", ".nii.gz")
 MOST_VOXELS = 2**31  # 4 GiB of int16; a whole-body CT has a quarter of that
+MOST_ALONG = 2**15 - 1  # along one axis: what NIfTI-1 can say
+BLOCK = 1 << 20  # bytes unpacked at once
+DAMAGED = (
+    ImageFileError,
+    HeaderDataError,
+    OSError,
+    EOFError,
+    ValueError,
+    TypeError,
+    KeyError,
+    OverflowError,
+    zlib.error,
+)
 
 
 @dataclass(frozen=True)
@@ -29,6 +45,7 @@ class Header:
         orientation: nibabel's (3, 2) table of patient axis and direction for every stored axis.
         affine: (4, 4) voxel to millimetres.
         dtype: of the stored values, before any scaling.
+        plain: whether the values lie in the file as they are: not compressed, not scaled, in this machine's byte order.
     """
 
     path: Path
@@ -38,6 +55,7 @@ class Header:
     orientation: np.ndarray
     affine: np.ndarray
     dtype: np.dtype
+    plain: bool = False
 
 
 @dataclass(frozen=True)
@@ -70,18 +88,10 @@ def header(path: Path) -> Header:
             image = nibabel.load(path)
             shape, dtype = tuple(int(n) for n in image.shape), image.get_data_dtype()
             affine = np.asarray(image.affine, dtype=float)
+            unscaled = (image.dataobj.slope, image.dataobj.inter) == (1, 0)
     except FileNotFoundError as error:
         raise RadlibError(f"{path} is missing; take it from the release.") from error
-    except (
-        ImageFileError,
-        HeaderDataError,
-        OSError,
-        EOFError,
-        ValueError,
-        TypeError,
-        KeyError,
-        OverflowError,
-    ) as error:
+    except DAMAGED as error:
         why = "is empty" if path.is_file() and path.stat().st_size == 0 else "is no whole NIfTI file"
         raise RadlibError(f"{path} {why}; take the file from the release again.") from error
     while len(shape) > 3 and shape[-1] == 1:
@@ -90,7 +100,7 @@ def header(path: Path) -> Header:
         raise RadlibError(f"{path} has shape {shape}; a volume of three axes is expected: split a series into volumes.")
     if dtype.kind not in "iuf":
         raise RadlibError(f"{path} holds {dtype}; convert it to whole or real numbers.")
-    if int(np.prod(shape, dtype=object)) > MOST_VOXELS:
+    if int(np.prod(shape, dtype=object)) > MOST_VOXELS or max(shape) > MOST_ALONG:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
         )
@@ -106,6 +116,7 @@ def header(path: Path) -> Header:
         orientation=io_orientation(affine),
         affine=affine,
         dtype=dtype,
+        plain=unscaled and dtype.isnative and not path.name.lower().endswith(".gz"),
     )
 
 
@@ -119,24 +130,61 @@ def axial(head: Header) -> Plane:
 def voxels(path: Path) -> np.ndarray:
     """All values of the volume `path` `(X, Y, Z)` in stored order, scaled as its header says.
 
-    Whole numbers stay whole (the smallest of uint8, int16, int32 that holds them); the rest becomes float32.
+    Whole numbers, however they are stored, become the smallest of uint8, int16 and int32 that holds them all; the rest
+    becomes float32.
     Raises RadlibError when the file ends before its voxels do.
     """
     head = header(path)
     try:
-        image = nibabel.load(path)
-        slope, inter = image.dataobj.slope, image.dataobj.inter
-        raw = np.asarray(image.dataobj.get_unscaled()).reshape(head.shape)
-    except (OSError, EOFError, ValueError, ImageFileError) as error:
+        with _stored(path) as file:
+            stored = type(nibabel.load(path)).from_stream(file).dataobj
+            slope, inter = stored.slope, stored.inter
+            raw = np.asarray(stored.get_unscaled()).reshape(head.shape)
+            while file.read(BLOCK):  # to the very end, where gzip keeps the checksum of it all
+                pass
+    except DAMAGED as error:
         raise RadlibError(f"{path} is cut short or damaged; take the file from the release again.") from error
-    if raw.dtype.kind == "f" or slope != round(slope) or inter != round(inter):
+    if slope != round(slope) or inter != round(inter):
         return np.asarray(raw * np.float32(slope) + np.float32(inter), dtype=np.float32)
-    whole = raw if slope == 1 and inter == 0 else raw.astype(np.int64) * int(slope) + int(inter)
+    if raw.dtype.kind == "f":
+        values = raw if slope == 1 and inter == 0 else raw * raw.dtype.type(slope) + raw.dtype.type(inter)
+        # NaN is not equal to itself, so volumes with NaN stay real and it is found when a slice is read
+        if (values != np.rint(values)).any() or np.abs(values).max() > np.iinfo(np.int32).max:
+            return values.astype(np.float32, copy=False)
+        whole = values
+    else:
+        whole = raw if slope == 1 and inter == 0 else raw.astype(np.int64) * int(slope) + int(inter)
     low, high = int(whole.min()), int(whole.max())
     for kind in (np.uint8, np.int16, np.int32):
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return whole.astype(kind, copy=False)
     return whole.astype(np.float32)
+
+
+def _stored(path: Path) -> IO[bytes]:
+    return cast(IO[bytes], gzip.open(path)) if path.name.lower().endswith(".gz") else open(path, "rb")
+
+
+def misfit(image: Header, mask: Header) -> str:
+    """A sentence when the grid of `mask` is not the grid of `image`; empty when it is.
+
+    The corners may lie up to a voxel apart, which rounding in headers explains and another scan does not.
+    """
+    if image.shape != mask.shape:
+        return f"{mask.path} has {mask.shape} voxels and its image {image.shape}; take the mask drawn on this image."
+    if image.codes != mask.codes:
+        return (
+            f"{mask.path} is stored along {''.join(mask.codes)} and its image along {''.join(image.codes)}; write the "
+            "mask in the image's orientation."
+        )
+    corners = np.array([(*place, 1) for place in np.ndindex(2, 2, 2)]) * (*(n - 1 for n in image.shape), 1)
+    apart = float(np.linalg.norm(corners @ (image.affine - mask.affine).T, axis=1).max())
+    if apart > max(image.spacing):
+        return (
+            f"{mask.path} lies {apart:.0f} mm away from its image, as their headers say; take the mask drawn on this "
+            "image, or give it the image's affine if it is the one."
+        )
+    return ""
 
 
 def upright(cut: np.ndarray, plane: Plane) -> np.ndarray:
@@ -161,12 +209,25 @@ def _rows_first(plane: Plane) -> bool:
 def _check_length(path: Path, image: nibabel.Nifti1Image, shape: tuple[int, ...], dtype: np.dtype) -> None:
     """Raise if the file cannot hold the voxels its header promises; a gzip's last four bytes tell its length."""
     expected = int(image.dataobj.offset) + int(np.prod(shape, dtype=object)) * dtype.itemsize
-    if path.name.endswith(".gz"):
+    if path.name.lower().endswith(".gz"):
         with open(path, "rb") as file:
             file.seek(-4, os.SEEK_END)
-            held = int.from_bytes(file.read(4), "little")
-        short = held < expected % 2**32 if expected < 2**32 else False
+            said = int.from_bytes(file.read(4), "little")
+        # Some writers pack a file in several parts, of which only the last one's length is told: unpack to be sure.
+        short = said != expected % 2**32 and _unpacked_length(path, expected) < expected
     else:
         short = path.stat().st_size < expected
     if short:
         raise RadlibError(f"{path} is cut short; take the file from the release again.")
+
+
+def _unpacked_length(path: Path, enough: int) -> int:
+    """Bytes that come out of the gzip file `path` until it ends, breaks or there are `enough`."""
+    length = 0
+    try:
+        with gzip.open(path) as file:
+            while length < enough and (block := file.read(BLOCK)):
+                length += len(block)
+    except (OSError, EOFError, zlib.error):
+        pass
+    return length

@@ -1,0 +1,124 @@
+"""What a manifest may name, seen as slices: pictures, DICOM files, NIfTI volumes, and masks in such files."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from radlib.data import dicom, pictures, slice_cache, volumes
+from radlib.errors import RadlibError
+
+WHITE = 255
+MOST = 65535  # the largest number a mask may hold
+
+
+@dataclass(frozen=True)
+class Stack:
+    """What a file's header says: `slices` of `size` (H, W); a volume's header and how it is cut."""
+
+    path: Path
+    slices: int
+    size: tuple[int, int]
+    volume: volumes.Header | None = None
+    plane: volumes.Plane | None = None
+
+
+def look(path: Path) -> Stack | None:
+    """What the header of `path` says, no pixel read; None when it is called like a picture and is none.
+
+    ``.nii`` and ``.nii.gz`` are volumes, whose slices are axial; the endings of pictures are pictures; whatever else
+    (``.dcm``, no ending, a number) is DICOM. Raises RadlibError, naming the file, for a volume or DICOM file that is
+    damaged, incomplete or no image.
+    """
+    if volumes.is_volume(path.name):
+        head = volumes.header(path)
+        plane = volumes.axial(head)
+        (columns,) = {0, 1, 2} - {plane.axis, plane.rows}
+        return Stack(path, head.shape[plane.axis], (head.shape[plane.rows], head.shape[columns]), head, plane)
+    if path.suffix.lower() in pictures.SUFFIXES:
+        size = pictures.size(path)
+        return Stack(path, 1, size) if size else None
+    count, rows, columns = dicom.frames(path)
+    return Stack(path, count, (rows, columns))
+
+
+def misfit(image: Stack, mask: Stack) -> str:
+    """A sentence when `mask` cannot be a mask of `image`; empty when it can."""
+    if image.volume is not None and mask.volume is not None:
+        return volumes.misfit(image.volume, mask.volume)
+    if (image.volume is None) != (mask.volume is None):
+        kind = "picture" if image.volume is None else "volume"
+        return f"{mask.path} is the mask of a {kind} and none itself; save it as a {kind}."
+    if (image.slices, image.size) != (mask.slices, mask.size):
+        return (
+            f"{mask.path} has {mask.size[0]} x {mask.size[1]} pixels ({mask.slices} slices) and its image "
+            f"{image.size[0]} x {image.size[1]} ({image.slices}); take the mask drawn on this image."
+        )
+    return ""
+
+
+def read(stack: Stack, k: int) -> np.ndarray:
+    """Slice `k` as pixels `(C, H, W)` float32 in the file's own units."""
+    if stack.plane is not None:
+        return np.ascontiguousarray(slice_cache.cut(stack.path, stack.plane, k), dtype=np.float32)[None]
+    return pictures.read(stack.path) if stack.path.suffix.lower() in pictures.SUFFIXES else dicom.read(stack.path, k)
+
+
+def read_mask(stack: Stack, k: int, values: Sequence[int]) -> np.ndarray:
+    """Slice `k` of a mask `(H, W)` uint8: 1, 2, … where it holds `values` (1 to 65535) in their order, 0 where 0.
+
+    No `values`, or 255 alone: one structure, drawn as 1 or in white, whose borders may be gray because the mask was
+    resized; half of white is the border. Raises RadlibError when the mask holds another number.
+    """
+    numbers = _numbers(stack, k)
+    found = np.flatnonzero(np.bincount(numbers.ravel()))
+    meant = [0, *values]
+    if list(values) in ([], [WHITE]):
+        if found[-1] > WHITE // 2 and _black_and_white(found):
+            return (numbers > WHITE // 2).astype(np.uint8)
+        meant = meant if values else [0, 1]
+    strange = np.setdiff1d(found, meant)
+    if len(strange):
+        remedy = "list it in classes.csv or mend the mask" if values else "say in classes.csv what each number means"
+        raise RadlibError(f"{stack.path} holds the value {strange[0]}; {remedy}.")
+    place = np.zeros(found[-1] + 1, dtype=np.uint8)
+    for code, value in enumerate(meant):
+        if value < len(place):
+            place[value] = code
+    return place[numbers]
+
+
+def _black_and_white(found: np.ndarray) -> bool:
+    """Whether the numbers of a mask are white and the grays of blurred borders, not labels beside an 'ignore' of 255.
+
+    Blur leaves grays on both sides of half, labels are few and small.
+    """
+    gray = found[(found > 0) & (found != WHITE)]
+    return found[-1] <= WHITE and (len(gray) == 0 or bool((gray > WHITE // 2).any()))
+
+
+def _numbers(stack: Stack, k: int) -> np.ndarray:
+    """What a mask's slice holds `(H, W)`, whole numbers from 0 to 65535; of a coloured palette the places in it."""
+    path = stack.path
+    if stack.volume is None and path.suffix.lower() in pictures.SUFFIXES:
+        drawn = _palette_or_gray(path)
+    else:
+        drawn = read(stack, k)
+    if any((channel != drawn[0]).any() for channel in drawn[1:]):
+        raise RadlibError(f"{path} is a mask in colours; save it in gray, one number a class.")
+    values = drawn[0]
+    # NaN fails every comparison
+    if not ((values >= 0) & (values <= MOST)).all() or (values != np.round(values)).any():
+        raise RadlibError(f"{path}, slice {k}, holds values that are no label numbers; save whole numbers from 0.")
+    return values.astype(np.intp)
+
+
+def _palette_or_gray(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        if picture.mode == "P":
+            colours = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
+            if (colours != colours[:, :1]).any():
+                return np.asarray(picture)[None]
+    return pictures.read(path)
