@@ -90,11 +90,12 @@ def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:
     `printed` is ``paper.table("table01")``.
     """
     by_name = printed.set_index("dataset").to_dict("index")
-    columns = ["Dataset", "Paper: images", "This copy: images", "Patients", *(name.capitalize() for name in SPLITS)]
+    columns = ["Dataset", "Paper", "Here", "Patients", "Train", "Val.", "Test"]
     lines = html_table.head(
         columns,
-        "Images (slices of CT and MRI count one each) of the paper and of the copy this page was made from; small: "
-        "patients, or scans where the release names no patients. ✓: as many as the paper's.",
+        "Images the paper used and images of the copy this page was made from (a slice of CT or MRI counts one), with its "
+        "patients; for each split its images and, small, its patients, or scans where the release names no patients. "
+        "✓: as many as the paper's.",
     )
     for cohort in cohorts:
         known = by_name.get(cohort.name)

@@ -10,6 +10,7 @@ from radlib.data.dataset import Dataset
 from radlib.data.splits import SPLITS
 
 COLUMNS = 5
+DPI = 144  # twice what a page shows, for fine screens
 MASKS_COUNTED = 60  # of a segmentation dataset, evenly over its rows: enough for shares, not the whole disk
 SPLIT_COLOURS = dict(zip(SPLITS, ("#0072B2", "#E69F00", "#009E73"), strict=True))  # Okabe and Ito
 
@@ -19,7 +20,7 @@ def samples(dataset: Dataset) -> Figure:
     chosen = _masked_rows(dataset) if dataset.task == "segmentation" else _labelled_rows(dataset)
     lines = -(-len(chosen) // COLUMNS)
     figure, axes = plt.subplots(
-        lines, COLUMNS, figsize=(9.2, 2.15 * lines), layout="constrained", squeeze=False, facecolor="black"
+        lines, COLUMNS, figsize=(9.2, 2.0 * lines), dpi=DPI, layout="constrained", squeeze=False, facecolor="black"
     )
     palette = sns.color_palette("colorblind" if len(dataset.classes) <= 10 else "tab20", len(dataset.classes))
     for panel in axes.flat:
@@ -45,7 +46,7 @@ def frequencies(dataset: Dataset) -> Figure:
     shares = _pixel_shares(dataset) if dataset.task == "segmentation" else _label_shares(dataset)
     names = dataset.classes
     with sns.axes_style("whitegrid", {"axes.edgecolor": "#999999"}):
-        figure, axes = plt.subplots(figsize=(8, 0.3 * len(names) + 1.1), layout="constrained")
+        figure, axes = plt.subplots(figsize=(8, 0.3 * len(names) + 1.1), dpi=DPI, layout="constrained")
         for shift, (split, share) in zip((-0.27, 0, 0.27), shares.items(), strict=True):
             places = np.arange(len(names)) + shift
             axes.barh(places, 100 * share, height=0.25, color=SPLIT_COLOURS[split], label=split)
@@ -68,7 +69,8 @@ def _labelled_rows(dataset: Dataset) -> list[tuple[int, str]]:
     if dataset.task == "multi-label":
         wanted.insert(0, ("no finding", (hot.sum(axis=1) == 0).astype(int)))
     patients = dataset.samples["patient"].to_numpy()
-    rounds = max(1, 2 * COLUMNS // len(wanted))
+    most = 2 * COLUMNS if len(wanted) <= 2 * COLUMNS else 3 * COLUMNS
+    rounds = -(-2 * COLUMNS // len(wanted))
     chosen: list[tuple[int, str]] = []
     for _ in range(rounds):
         for title, fit in wanted:
@@ -79,7 +81,7 @@ def _labelled_rows(dataset: Dataset) -> list[tuple[int, str]]:
             if fresh:
                 middle = [row for row in fresh if fit[row] == fit[fresh[0]] and patients[row] == patients[fresh[0]]]
                 chosen.append((int(middle[len(middle) // 2]), title))  # of a stack the middle slice
-    return chosen[: 3 * COLUMNS]
+    return chosen[:most]
 
 
 def _masked_rows(dataset: Dataset) -> list[tuple[int, str]]:

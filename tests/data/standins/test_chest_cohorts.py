@@ -111,7 +111,7 @@ def test_an_effusion_lies_lowest_and_a_pneumothorax_highest(somebody):
         assert (z < middle) == low, name
 
 
-def test_an_enlarged_heart_is_more_than_half_as_wide_as_the_chest():
+def test_an_enlarged_heart_is_clearly_more_than_half_as_wide_as_the_chest():
     def ratio(scale):
         who = chest.person(np.random.default_rng(2), films.GRID, films.SPACING, heart=scale, contrast=False)
         heart = np.flatnonzero((who.labels == chest.HEART).any(axis=(1, 2)))
@@ -119,7 +119,7 @@ def test_an_enlarged_heart_is_more_than_half_as_wide_as_the_chest():
         return np.ptp(heart) / np.ptp(lung)
 
     wide, slim = ratio(1.3), ratio(0.88)
-    assert wide > 0.5 and wide - slim > 0.1
+    assert wide > 0.55 and wide - slim > 0.07
 
 
 def test_emphysema_makes_a_chest_taller_and_fibrosis_smaller():
