@@ -93,9 +93,9 @@ def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:
     columns = ["Dataset", "Paper", "Here", "Patients", "Train", "Val.", "Test"]
     lines = html_table.head(
         columns,
-        "Images the paper used and images of the copy this page was made from (a slice of CT or MRI counts one), with its "
-        "patients; for each split its images and, small, its patients, or scans where the release names no patients. "
-        "✓: as many as the paper's.",
+        "Images the paper used and images of the copy this page was made from (a slice of CT or MRI counts one), with "
+        "its patients; for each split its images and, small, its patients, or scans where the release names no "
+        "patients. ✓: as many as the paper's.",
     )
     for cohort in cohorts:
         known = by_name.get(cohort.name)

@@ -35,6 +35,7 @@ class Parameters(Record):
 
     datasets: Annotated[tuple[str, ...], Field(min_length=1)] = ("brain_tumor",)
     data_root: str = ""
+    split_file: str = ""
     backbones: tuple[str, ...] = ()
     protocols: Annotated[tuple[Protocol, ...], Field(min_length=1)] = ("linear_probe", "logistic_regression")
     image_size: Annotated[int, Field(gt=0, le=2048)] = 224  # px; the paper's largest is SAM's 1,024
@@ -58,6 +59,8 @@ def checked(**given: object) -> Parameters:
     for name in parameters.datasets:
         catalog.check_name(name)
     runtime.name(parameters.device)
+    if parameters.split_file and len(parameters.datasets) > 1:
+        raise RadlibError("Parameter 'split_file' is of one dataset; name one in 'datasets'.")
     return parameters.model_copy(update={"backbones": rows})
 
 
@@ -66,7 +69,7 @@ def open_datasets(parameters: Parameters) -> list[Dataset]:
     found = []
     for name in parameters.datasets:
         root = parameters.data_root or standins.write(name, assets.cache_dir() / "standins" / name)
-        found.append(catalog.open_dataset(name, root, parameters.protocol))
+        found.append(catalog.open_dataset(name, root, parameters.protocol, parameters.split_file))
     return found
 
 

@@ -80,6 +80,8 @@ def put_in_test(clinic, *rows):
         ({"device": "gpu"}, "no device called 'gpu'"),
         ({"image_size": 225, "backbones": "vits14_random"}, "225 is not a multiple of the patch size 14.*224 and 238"),
         ({"protocol": "theirs"}, "Parameter 'protocol' is 'theirs'"),
+        ({"split_file": "s.csv", "datasets": ["manifest", "amos"]}, "'split_file' is of one dataset"),
+        ({"split_file": "/none/s.csv"}, "There is no /none/s.csv"),
         ({"data_root": "/nowhere"}, "/nowhere does not exist"),
     ],
 )

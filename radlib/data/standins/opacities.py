@@ -1,8 +1,8 @@
 """Lung disease as CT shows it, drawn into the Hounsfield units of a virtual chest.
 
 COVID-19: ground glass (-650 to -400 HU) and some consolidation, in both lungs, many patches, peripheral and lower,
-crazy paving in some (Simpson et al., Radiology: Cardiothoracic Imaging 2020). Others: a lobar consolidation, a central
-mass, emphysema or oedema, which are one-sided, central or diffuse.
+crazy paving in some (Simpson et al., Radiology: Cardiothoracic Imaging 2020). Others: a consolidation, a mass,
+emphysema, oedema, pneumonia or a faint infiltrate, which are one-sided, central or diffuse.
 """
 
 import numpy as np
@@ -10,7 +10,7 @@ import numpy as np
 from radlib.data.standins.anatomy import smooth_noise
 from radlib.data.standins.findings import Lungs, Volume, place
 
-OTHERS = ("Consolidation", "Mass", "Emphysema", "Edema", "Nodule")
+OTHERS = ("Consolidation", "Mass", "Emphysema", "Edema", "Pneumonia", "Infiltration")
 
 
 def covid(where: Lungs, hu: Volume, rng: np.random.Generator, severity: float) -> Volume:

@@ -32,7 +32,7 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
         who = chest.person(rng, GRID, SPACING, heart=float(rng.uniform(0.9, 1.1)))
         where, hu = findings.lungs(who), who.hu.copy()
         if group == "Covid":
-            opacities.covid(where, hu, rng, float(rng.uniform(0.15, 1)))
+            opacities.covid(where, hu, rng, float(rng.uniform(0.0, 0.6)))
         elif group == "Others":
             opacities.other(where, hu, rng)
         target = folder / group / f"Patient ({k + 1})"
