@@ -64,8 +64,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     splits.check(samples, str(root))
     kind, note = origin.of("amos", root, samples)
     notes = [note, said]
-    if len(found) < len(every):
-        notes.append(f"{len(every) - len(found)} MRI scans (numbered above {LAST_CT}) are left out.")
+    mri = len(every) - len(found)
+    if mri:
+        notes.append(f"Left out: {mri} MRI scan{'s' if mri > 1 else ''} (numbered above {LAST_CT}).")
     return Dataset(
         name="amos",
         title="AMOS",
