@@ -1,6 +1,7 @@
 """The ``radlib`` command: thin over papermill and the package."""
 
 import argparse
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -15,10 +16,15 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when done, 2 after one sentence on what is wrong, 130 when interrupted."""
     given = _parser().parse_args(arguments)
     try:
-        return int(given.command(given))
+        code = int(given.command(given))
+        sys.stdout.flush()
+        return code
     except RadlibError as error:
         print(f"radlib: {error}", file=sys.stderr)
         return 2
+    except BrokenPipeError:  # the reader of our output has seen enough, as in `radlib data check … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
     except KeyboardInterrupt:
         print(
             "radlib: interrupted; finished features are kept and the same command goes on from there.", file=sys.stderr
