@@ -48,12 +48,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         raise RadlibError(
             f"{root}: patient '{mixed.idxmax()}' has slices with two labels; correct cjdata/label or cjdata/PID."
         )
-    n = samples["patient"].nunique()
-    n_test = round(n * PAPER_TEST / PAPER_PATIENTS)
-    n_validation = round(n * PAPER_VALIDATION / PAPER_PATIENTS)
-    if n_test < 1 or n_validation < 1:
-        raise RadlibError(f"{root} holds {n} patients; at least 3 are needed to make train, validation and test.")
-    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation, str(root))
+    samples["split"] = splits.as_paper(samples, PAPER_PATIENTS, PAPER_TEST, PAPER_VALIDATION, str(root))
     splits.check(samples, str(root))
     labels = samples.pop("label").to_numpy(dtype=np.int64) - 1
     transposed = protocol == "authors"

@@ -1,12 +1,13 @@
 """What Montgomery and Shenzhen share: a folder ``CXR_png`` of radiographs, one a patient, and masks of the lungs."""
 
+import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from radlib.data import pictures, splits
+from radlib.data import pictures, splits, tables
 from radlib.errors import RadlibError
 
 IMAGES = "CXR_png"
@@ -48,6 +49,26 @@ def size_problems(root: Path, images: Sequence[str], masks: Iterable[Sequence[st
                     f"{size[0]} px; take the mask drawn on this image."
                 )
     return wrong
+
+
+def patients(names: Sequence[str]) -> list[str]:
+    """Patient of each radiograph: its name without ending and without the closing _0 (normal) or _1 (tuberculosis)."""
+    return [re.sub(r"_[01]$", "", Path(name).stem) for name in names]
+
+
+def readings(folder: Path, names: Sequence[str], age: str, sex: str) -> pd.DataFrame:
+    """Age (years) and sex (F, M) of each radiograph from ``ClinicalReadings``; empty where there is no reading.
+
+    `age` and `sex` are patterns whose first group is the age (``031Y``, ``45``) and a word that begins with f or m.
+    """
+    rows = []
+    for name in names:
+        path = folder / "ClinicalReadings" / f"{Path(name).stem}.txt"
+        text = path.read_text(encoding="utf-8", errors="replace") if path.is_file() else ""
+        found = [re.search(pattern, text, re.IGNORECASE) for pattern in (age, sex)]
+        rows.append([match.group(1).upper() if match else "" for match in found])
+    table = pd.DataFrame(rows, columns=["age", "sex"])
+    return table.assign(age=tables.ages(table["age"]), sex=table["sex"].str[:1])
 
 
 def split(patients: Sequence[str], every_test: int, every_validation: int, source: str) -> np.ndarray:

@@ -1,12 +1,11 @@
 """Montgomery County (Jaeger et al. 2014): 138 radiographs with a mask of each lung."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from radlib.data import lung_masks, nih_chest_xray, origin, pictures, problems
+from radlib.data import lung_masks, origin, pictures, problems
 from radlib.data.dataset import Dataset, Record
 
 CLASSES = ("left lung", "right lung")  # of the patient, as the release names its folders
@@ -29,15 +28,12 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     samples = pd.DataFrame({"image": [(prefix / lung_masks.IMAGES / name).as_posix() for name in names]})
     for column, folder in SIDES.items():
         samples[column] = [(prefix / folder / Path(name).name).as_posix() for name in names]
-    stems = [Path(name).stem for name in names]
-    samples["patient"] = [re.sub(r"_[01]$", "", stem) for stem in stems]
+    samples["patient"] = lung_masks.patients(names)
     problems.raise_all(
         root,
         lung_masks.size_problems(root, samples["image"].tolist(), [samples[side].tolist() for side in SIDES], progress),
     )
-    readings = [_reading(base / "ClinicalReadings" / f"{stem}.txt") for stem in stems]
-    samples["age"] = nih_chest_xray.ages(pd.Series([age for age, _ in readings]))
-    samples["sex"] = [sex for _, sex in readings]
+    samples[["age", "sex"]] = lung_masks.readings(base, names, r"Age:\s*(\d+[YMD]?)", r"Sex:\s*([FM])")
     samples["split"] = lung_masks.split(samples["patient"].tolist(), EVERY_TEST, EVERY_VALIDATION, str(root))
     kind, note = origin.of("montgomery", root, samples)
     if others:
@@ -65,13 +61,3 @@ def _read(root: Path, row: Record) -> np.ndarray:
 def _read_mask(root: Path, row: Record) -> np.ndarray:
     left, right = (pictures.read_mask(root / row[side]) for side in SIDES)
     return np.where(left, 1, np.where(right, 2, 0)).astype(np.uint8)
-
-
-def _reading(path: Path) -> tuple[str, str]:
-    """Age (such as ``031Y``) and sex of a clinical reading; empty where there is none."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace")
-    except OSError:
-        return "", ""
-    age, sex = re.search(r"Age:\s*(\d+[YMD]?)", text), re.search(r"Sex:\s*([FM])", text)
-    return (age.group(1) if age else ""), (sex.group(1) if sex else "")

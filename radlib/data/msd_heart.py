@@ -7,7 +7,6 @@ import numpy as np
 from radlib.data import decathlon, origin, problems, slice_cache, splits, volumes
 from radlib.data.dataset import Dataset, Reader, Record
 from radlib.data.preprocess import clip_percentiles
-from radlib.errors import RadlibError
 
 CLASSES = ("left atrium",)
 FOLDERS = ("Task02_Heart",)
@@ -30,13 +29,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     found, said = decathlon.scans(base)
     heads, wrong = decathlon.heads(base, found, progress)
     problems.raise_all(root, wrong)
-    n = len(found)
-    if n < 3:
-        raise RadlibError(f"{root} holds {n} scans; at least 3 are needed to make train, validation and test.")
     plane = volumes.AS_STORED if protocol == "authors" else UPRIGHT
     samples = decathlon.samples(root, base, found, [head.shape[2] for head in heads])
-    n_test, n_validation = (max(1, round(n * part / PAPER_SCANS)) for part in (PAPER_TEST, PAPER_VALIDATION))
-    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation, str(root))
+    samples["split"] = splits.as_paper(samples, PAPER_SCANS, PAPER_TEST, PAPER_VALIDATION, str(root))
     splits.check(samples, str(root))
     planes = {scan.name: plane for scan in found}
     kind, note = origin.of("msd_heart", root, samples)

@@ -28,7 +28,6 @@ FINDINGS = (  # the release's fourteen, in the order of Wang et al. 2017 and its
 NOTHING = "No Finding"
 PAPER_TRAIN_VAL, PAPER_VALIDATION = 86_524, 10_002  # release's train_val_list.txt; authors' repository, images
 TEST_SHARE, VALIDATION_SHARE = 0.25, 0.1  # of patients where the release's lists are missing; about what they give
-OLDEST = 120  # years; the release has typing errors above 400
 
 
 def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
@@ -65,7 +64,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         {
             "image": [files[name][0] for name in found["Image Index"]],
             "patient": found["Patient ID"],
-            "age": ages(found["Patient Age"]) if "Patient Age" in found else np.nan,
+            "age": tables.ages(found["Patient Age"]) if "Patient Age" in found else np.nan,
             "sex": found.get("Patient Gender", ""),
             "view": found.get("View Position", ""),
         }
@@ -89,13 +88,6 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         read_image=_read,
         preparation="gray as stored",
     )
-
-
-def ages(column: pd.Series) -> pd.Series:
-    """Years, as float: ``58``, ``058Y``; months and days (``011M``, ``003D``) are 0; NaN when absent or above 120."""
-    parts = column.str.extract(r"^0*(\d+)([YMD]?)$")
-    years = pd.to_numeric(parts[0], errors="coerce").where(~parts[1].isin(["M", "D"]), 0.0)
-    return years.where(years <= OLDEST)
 
 
 def _read(root: Path, row: Record) -> np.ndarray:

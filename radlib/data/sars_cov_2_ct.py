@@ -50,11 +50,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         raise RadlibError(f"{root} holds no slice in its folders {', '.join(GROUPS)}; unpack the release there.")
     samples = pd.DataFrame(rows)
     samples["study"] = samples["patient"]
-    n = samples["patient"].nunique()
-    n_test, n_validation = (round(n * part / PAPER_PATIENTS) for part in (PAPER_TEST, PAPER_VALIDATION))
-    if n_test < 1 or n_validation < 1:
-        raise RadlibError(f"{root} holds {n} patients; at least 3 are needed to make train, validation and test.")
-    samples["split"] = splits.by_patient(samples["patient"], n_test, n_validation, str(root))
+    samples["split"] = splits.as_paper(samples, PAPER_PATIENTS, PAPER_TEST, PAPER_VALIDATION, str(root))
     splits.check(samples, str(root))
     labels = samples.pop("covid").to_numpy(dtype=np.int64)
     kind, note = origin.of("sars_cov_2_ct", root, samples)

@@ -1,12 +1,11 @@
 """Shenzhen (Jaeger et al. 2014): 662 radiographs, 566 of them with a mask of both lungs (Stirenko et al. 2018)."""
 
-import re
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from radlib.data import lung_masks, nih_chest_xray, origin, pictures, problems
+from radlib.data import lung_masks, origin, pictures, problems
 from radlib.data.dataset import Dataset, Record
 from radlib.errors import RadlibError
 
@@ -39,15 +38,14 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         {
             "image": [(prefix / lung_masks.IMAGES / name).as_posix() for name in masked],
             "mask": [(prefix / folder.name / f"{stem}_mask.png").as_posix() for stem in stems],
-            "patient": [re.sub(r"_[01]$", "", stem) for stem in stems],
+            "patient": lung_masks.patients(masked),
         }
     )
     problems.raise_all(
         root, lung_masks.size_problems(root, samples["image"].tolist(), [samples["mask"].tolist()], progress)
     )
-    readings = [_reading(base / "ClinicalReadings" / f"{stem}.txt") for stem in stems]
-    samples["age"] = nih_chest_xray.ages(pd.Series([age for age, _ in readings]))
-    samples["sex"] = [sex for _, sex in readings]
+    # a reading begins "male 45yrs"
+    samples[["age", "sex"]] = lung_masks.readings(base, masked, r"(\d+)\s*y", r"\A\s*(female|male)")
     samples["split"] = lung_masks.split(samples["patient"].tolist(), EVERY_TEST, EVERY_VALIDATION, str(root))
     kind, note = origin.of("shenzhen", root, samples)
     notes = [note, f"{len(names) - len(masked)} radiographs have no mask and are left out."]
@@ -75,13 +73,3 @@ def _read(root: Path, row: Record) -> np.ndarray:
 
 def _read_mask(root: Path, row: Record) -> np.ndarray:
     return pictures.read_mask(root / row["mask"]).astype(np.uint8)
-
-
-def _reading(path: Path) -> tuple[str, str]:
-    """Age (such as ``45Y``) and sex of a clinical reading, which begins "male 45yrs"; empty where there is none."""
-    try:
-        text = path.read_text(encoding="utf-8", errors="replace").lower()
-    except OSError:
-        return "", ""
-    age, sex = re.search(r"(\d+)\s*y", text), re.match(r"\s*(female|male)", text)
-    return (f"{age.group(1)}Y" if age else ""), (sex.group(1)[0].upper() if sex else "")

@@ -43,6 +43,18 @@ def by_patient(patients: pd.Series, n_test: int, n_validation: int, source: str)
     return np.array(["test" if p in test else "validation" if p in validation else "train" for p in patients])
 
 
+def as_paper(samples: pd.DataFrame, paper: int, test: int, validation: int, source: str) -> np.ndarray:
+    """`by_patient` of `samples` as the paper split: of `paper` patients (or scans) `test` and `validation`.
+
+    A copy of another size keeps these shares, at least one patient each.
+    """
+    n = samples["patient"].nunique()
+    if n < 3:
+        raise RadlibError(f"{source} holds {n} patients or scans; at least 3 are needed to make train, validation and test.")
+    n_test, n_validation = (max(1, round(n * part / paper)) for part in (test, validation))
+    return by_patient(samples["patient"], n_test, n_validation, source)
+
+
 def with_validation(samples: pd.DataFrame, share: float) -> np.ndarray:
     """The split column of `samples`, with `share` of the train patients (at least one) drawn to validation."""
     split = samples["split"].to_numpy(dtype=object, copy=True)

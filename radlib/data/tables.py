@@ -7,6 +7,8 @@ import pandas as pd
 
 from radlib.errors import RadlibError
 
+OLDEST = 120  # years; NIH Chest X-ray has typing errors above 400
+
 
 def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
     """The CSV at `path` as text: every cell a string without outer spaces, empty where nothing is written.
@@ -36,6 +38,13 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
     if table.empty:
         raise RadlibError(f"{path} lists nothing below its header; take the whole file or add rows.")
     return table
+
+
+def ages(column: pd.Series) -> pd.Series:
+    """Years, as float: ``58``, ``058Y``; months and days (``011M``, ``003D``) are 0; NaN when absent or above 120."""
+    parts = column.str.extract(r"^0*(\d+)([YMD]?)$")
+    years = pd.to_numeric(parts[0], errors="coerce").where(~parts[1].isin(["M", "D"]), 0.0)
+    return years.where(years <= OLDEST)
 
 
 def climbing(root: Path, names: Iterable[str], source: Path) -> list[str]:

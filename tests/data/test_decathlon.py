@@ -106,5 +106,5 @@ def test_every_slice_of_a_heart_is_clipped_by_itself(tmp_path):
 
 
 def test_hearts_of_two_scans_cannot_be_split(tmp_path):
-    with pytest.raises(RadlibError, match="holds 2 scans; at least 3 are needed"):
+    with pytest.raises(RadlibError, match="holds 2 patients or scans; at least 3 are needed"):
         open_dataset("msd_heart", msd_heart_(tmp_path, scans=2), progress=False)

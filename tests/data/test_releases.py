@@ -24,7 +24,7 @@ from layouts import (
 )
 from PIL import Image
 
-from radlib.data import nih_chest_xray, splits
+from radlib.data import splits, tables
 from radlib.data.catalog import TASKS, open_dataset
 from radlib.errors import RadlibError
 
@@ -86,7 +86,7 @@ def test_nih_without_lists_or_with_some_images_says_so(tmp_path):
 
 
 def test_nih_ages_of_both_tables():
-    found = nih_chest_xray.ages(pd.Series(["58", "058Y", "011M", "003D", "414", "", "x"]))
+    found = tables.ages(pd.Series(["58", "058Y", "011M", "003D", "414", "", "x"]))
     assert found[:4].tolist() == [58, 58, 0, 0] and found[4:].isna().all()
 
 
