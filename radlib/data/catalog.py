@@ -41,7 +41,8 @@ def open_dataset(
         raise unknown_name("protocol", protocol, ("ours", "authors"))
     root = Path(data_root).expanduser()
     if not root.is_dir():
-        raise RadlibError(f"The folder {root} does not exist; data_root is the folder that holds your data.")
+        fault = "is a file" if root.exists() else "does not exist"
+        raise RadlibError(f"{root} {fault}; data_root is the folder that holds your data.")
     if (root / name).is_dir():
         root = root / name
     if not any(root.iterdir()):

@@ -72,6 +72,7 @@ def fetch(name: str, out: Path) -> bool:
     if not found.archives:
         print(f"\n{found.how}\n\nThen: radlib data check {name} --root {out}")
         return False
+    made = not out.exists()
     try:
         out.mkdir(parents=True, exist_ok=True)
         record = _record(out)
@@ -94,6 +95,9 @@ def fetch(name: str, out: Path) -> bool:
         if error.errno in (errno.ENOSPC, errno.EDQUOT):
             raise RadlibError(f"{out} is full; make room and run again: the download goes on.") from error
         raise RadlibError(f"{out} cannot be written ({error.strerror or error}); name another folder.") from error
+    finally:
+        if made and out.is_dir() and not any(out.iterdir()):
+            out.rmdir()
     print(f"{found.after}\n".lstrip() + f"Now: radlib data check {name} --root {out}")
     return True
 

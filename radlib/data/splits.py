@@ -50,7 +50,9 @@ def as_paper(samples: pd.DataFrame, paper: int, test: int, validation: int, sour
     """
     n = samples["patient"].nunique()
     if n < 3:
-        raise RadlibError(f"{source} holds {n} patients or scans; at least 3 are needed to make train, validation and test.")
+        raise RadlibError(
+            f"{source} holds {n} patients or scans; at least 3 are needed to make train, validation and test."
+        )
     n_test, n_validation = (max(1, round(n * part / paper)) for part in (test, validation))
     return by_patient(samples["patient"], n_test, n_validation, source)
 

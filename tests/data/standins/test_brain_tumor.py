@@ -4,6 +4,8 @@ import hashlib
 import json
 import subprocess
 import sys
+import threading
+import time
 from pathlib import Path
 
 import h5py
@@ -211,3 +213,21 @@ def test_bad_requests_are_answered_in_one_sentence(tmp_path, name, patients, see
     with pytest.raises(RadlibError, match=says):
         standins.write(name, tmp_path / "c", patients, seed)
     assert not (tmp_path / "c").exists()
+
+
+def test_two_who_want_the_same_cohort_make_it_once(tmp_path, monkeypatch):
+    calls = []
+
+    def slow(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, object]:
+        calls.append(seed)
+        time.sleep(0.3)
+        (folder / "1.mat").write_bytes(b"x")
+        return {}
+
+    monkeypatch.setattr(brain_tumor, "write", slow)
+    pair = [threading.Thread(target=standins.write, args=("brain_tumor", tmp_path / "c", 12)) for _ in range(2)]
+    for thread in pair:
+        thread.start()
+    for thread in pair:
+        thread.join()
+    assert calls == [0] and [p.name for p in tmp_path.iterdir()] == ["c"]
