@@ -174,7 +174,7 @@ def _headers(report: Report, dataset: Dataset, progress: bool) -> None:
     sizes = pictures.sizes(dataset.root, flat, progress)
     broken = [name for name, size in zip(flat, sizes, strict=True) if size is None]
     if broken:
-        words = f"{len(broken)} files are no whole pictures." if len(broken) > 1 else "1 file is no whole picture."
+        words = f"{len(broken):,} files are no whole pictures." if len(broken) > 1 else "1 file is no whole picture."
         report.add("error", words, broken, "take them from the release again.")
 
 

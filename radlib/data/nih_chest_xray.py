@@ -177,13 +177,13 @@ def _split(root: Path, images: pd.Series, samples: pd.DataFrame, authors: bool) 
         return split, [
             f"As in the authors' code {len(torn)} patient(s) sit in both train and validation."
         ] if torn else []
-    taken = 0
     held = samples["patient"].iloc[rows]
     counts = held.value_counts()
-    for patient in dict.fromkeys(held.iloc[::-1]):
-        if taken >= target:
-            break
-        split[(samples["patient"] == patient).to_numpy() & ~in_test] = "validation"
-        taken += int(counts[patient])
+    last_first = list(dict.fromkeys(held.iloc[::-1]))
+    before = np.cumsum([0, *(counts[patient] for patient in last_first)])[
+        :-1
+    ]  # images taken when a patient's turn comes
+    chosen = [patient for patient, taken in zip(last_first, before, strict=True) if taken < target]
+    split[samples["patient"].isin(chosen).to_numpy() & ~in_test] = "validation"
     splits.check(samples.assign(split=split), str(root))
     return split, []

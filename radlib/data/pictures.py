@@ -32,9 +32,11 @@ def below(root: Path) -> Iterator[str]:
             continue
         entered.add(real)
         folders.sort()
+        here = Path(folder).relative_to(root).as_posix()
+        prefix = "" if here == "." else f"{here}/"
         for name in sorted(files):
-            if not name.startswith(".") and Path(name).suffix.lower() in SUFFIXES:
-                yield (Path(folder) / name).relative_to(root).as_posix()
+            if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
+                yield prefix + name
 
 
 def sizes(root: Path, names: Sequence[str], progress: bool = True) -> list[tuple[int, int] | None]:

@@ -4,6 +4,7 @@ import csv
 import runpy
 import shutil
 import sys
+from pathlib import Path
 
 import imagecodecs
 import numpy as np
@@ -12,9 +13,11 @@ import pytest
 from PIL import Image
 from scipy import ndimage
 
-from radlib.data import audit, slice_cache
+from radlib.data import audit, slice_cache, splits
 from radlib.data.catalog import open_dataset
 from radlib.data.check import check
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def manifest(folder, header, rows):
@@ -47,6 +50,8 @@ def test_msd_heart_is_the_papers_to_the_slice(heart):
     assert split_counts(dataset) == [1339, 450, 482]
     by_scan = dataset.samples.drop_duplicates("patient").set_index("patient")["split"]
     assert by_scan.index[by_scan == "test"].tolist() == ["la_003", "la_010", "la_018", "la_023"]
+    kept = REPOSITORY / "book" / "datasets" / "splits" / "msd_heart.csv"
+    assert splits.load(dataset.samples, kept).tolist() == dataset.samples["split"].tolist()
     dataset.prepare(False)
     row = int(np.flatnonzero(dataset.samples["patient"] == "la_010")[60])
     assert dataset.read(row).shape[1:] == dataset.mask(row).shape == (256, 256) and dataset.mask(row).any()
@@ -116,6 +121,8 @@ def test_brain_tumor_as_a_manifest_has_relatives_across_the_split(real_images, t
     manifest(tmp_path, ("image", "patient", "split", "label"), rows.to_numpy().tolist())
     dataset = open_dataset("manifest", tmp_path)
     assert split_counts(dataset) == [1344, 718, 1002]
+    kept = REPOSITORY / "book" / "datasets" / "splits" / "brain_tumor.csv"
+    assert splits.load(dataset.samples, kept).tolist() == dataset.samples["split"].tolist()
     assert audit.test_rows_with_relatives(dataset.samples).sum() == 145
     report = check("manifest", tmp_path, progress=False)
     (relatives,) = [finding for finding in report.findings if "closing letter" in finding.what]
