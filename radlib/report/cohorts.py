@@ -15,7 +15,7 @@ from radlib.data.splits import SPLITS
 from radlib.errors import RadlibError
 from radlib.report import html_table
 from radlib.report.comparison import ORIGIN_WORDS
-from radlib.report.parameters import one_is_a_list_of_one, validated
+from radlib.report.parameters import list_of_names, validated
 from radlib.report.result import Record
 
 TASK_WORDS = {
@@ -33,7 +33,7 @@ class Parameters(Record):
     data_root: str = ""
     protocol: Literal["ours", "authors"] = "ours"
 
-    _lists = field_validator("datasets", mode="before")(one_is_a_list_of_one)
+    _lists = field_validator("datasets", mode="before")(list_of_names)
 
 
 @dataclass(frozen=True)

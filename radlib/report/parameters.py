@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import TypeVar
 
+import yaml
 from pydantic import BaseModel, ValidationError
 
 from radlib.errors import RadlibError
@@ -20,6 +21,13 @@ def validated(model: type[Model], given: Mapping[str, object]) -> Model:
         raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {first['msg']}.") from error
 
 
-def one_is_a_list_of_one(given: object) -> object:
-    """A bare string where a list of names is meant."""
-    return (given,) if isinstance(given, str) else given
+def list_of_names(given: object) -> object:
+    """A list as papermill's -p gives one, which is its text ``['a', 'b']``, or a bare name where a list is meant."""
+    if not isinstance(given, str):
+        return given
+    if given.strip().startswith("["):
+        try:
+            return yaml.safe_load(given)
+        except yaml.YAMLError as error:
+            raise ValueError("this is no list; write it as ['a', 'b']") from error
+    return (given,)

@@ -22,7 +22,7 @@ from radlib.evaluate.logistic_regression import logistic_regression
 from radlib.evaluate.probe import open_cohort
 from radlib.models import backbones, runtime
 from radlib.report import provenance, result
-from radlib.report.parameters import one_is_a_list_of_one, validated
+from radlib.report.parameters import list_of_names, validated
 from radlib.report.result import BackboneUsed, DataUsed, Interval, Record, Result
 
 Protocol = Literal["linear_probe", "logistic_regression"]
@@ -47,7 +47,7 @@ class Parameters(Record):
     results_dir: str = ""
     data_note: str = ""
 
-    _lists = field_validator("datasets", "backbones", "protocols", mode="before")(one_is_a_list_of_one)
+    _lists = field_validator("datasets", "backbones", "protocols", mode="before")(list_of_names)
 
 
 def checked(**given: object) -> Parameters:

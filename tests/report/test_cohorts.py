@@ -48,6 +48,13 @@ def test_wrong_parameters_are_told(given, sentence):
     assert len(cohorts.checked().datasets) == 8
 
 
+def test_a_list_may_come_as_papermill_gives_it():
+    assert cohorts.checked(datasets="['amos', 'shenzhen']").datasets == ("amos", "shenzhen")
+    assert cohorts.checked(datasets="amos").datasets == ("amos",)
+    with pytest.raises(RadlibError, match="this is no list"):
+        cohorts.checked(datasets="['amos")
+
+
 @pytest.mark.parametrize("name", ["nih_chest_xray", "amos", "sars_cov_2_ct", "montgomery"])
 def test_every_kind_of_dataset_can_be_drawn(tmp_path, name):
     WRITERS[name](tmp_path / name)
