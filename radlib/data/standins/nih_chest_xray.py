@@ -1,6 +1,6 @@
 """An NIH Chest X-ray cohort of virtual patients: table, lists and PNGs as in the release.
 
-Every patient has one or two findings or none, and two to four films; the first film bears all of the patient's
+Every patient has one to three findings or none, and two to four films; the first film bears all of the patient's
 findings, each later one any of them with probability 0.85. Bedside (AP) films are commoner among the ill, as they are
 in truth, so that the view alone tells a little.
 """
@@ -14,7 +14,7 @@ from PIL import Image
 from radlib.data.nih_chest_xray import FINDINGS, NOTHING
 from radlib.data.standins import films
 
-VERSION = 1
+VERSION = 2
 PATIENTS = 46
 SIZE = (1024, 1024)  # pixels, as the release's
 HEALTHY = 0.36  # of patients; with films on which a finding has gone, half of all films show none
@@ -26,7 +26,7 @@ def plan(patients: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
     Findings take turns, so that each of them is met in every set as long as there are patients enough.
     """
     rng = np.random.default_rng([seed, 11])
-    n_test, n_validation = max(3, round(0.25 * patients)), max(2, round(0.11 * patients))
+    n_test, n_validation = max(3, round(0.25 * patients)), max(2, round(0.13 * patients))
     meant = ["train"] * (patients - n_test - n_validation) + ["validation"] * n_validation + ["test"] * n_test
     out: list[tuple[str, tuple[str, ...]]] = []
     turn = {"train": 0, "validation": 3, "test": 5}
@@ -37,12 +37,12 @@ def plan(patients: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
             if k < healthy:
                 out.append((part, ()))
                 continue
-            first = FINDINGS[turn[part] % len(FINDINGS)]
-            # a second one in every patient of the small sets, in half of the others
-            chance = 0.5 if part == "train" else 1.0
-            second = FINDINGS[(turn[part] + 7) % len(FINDINGS)]
+            # two in every ill patient of test and in half of those of train; validation has few patients, so three in each
+            first, steps = turn[part], {"train": (0, 7), "validation": (0, 5, 10), "test": (0, 7)}[part]
+            if part == "train" and rng.random() < 0.5:
+                steps = steps[:1]
             turn[part] += 1
-            out.append((part, (first, second) if rng.random() < chance else (first,)))
+            out.append((part, tuple(FINDINGS[(first + step) % len(FINDINGS)] for step in steps)))
     return out
 
 

@@ -50,9 +50,9 @@ def test_the_same_seed_gives_the_same_bytes_and_another_does_not(cohorts, name, 
     assert digest(other) != digest(again)
 
 
-def test_every_default_nih_cohort_shows_every_finding_in_train_and_test():
+def test_the_default_nih_cohort_shows_every_finding_in_every_split():
     people = nih_chest_xray.plan(nih_chest_xray.PATIENTS, 0)
-    for part in ("train", "test"):
+    for part in SPLITS:
         shown = {name for meant, names in people if meant == part for name in names}
         assert shown == set(FINDINGS), part
     healthy = np.mean([not names for _, names in people])
