@@ -37,7 +37,7 @@ def plan(patients: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
             if k < healthy:
                 out.append((part, ()))
                 continue
-            # two in every ill patient of test and in half of those of train; validation has few patients, so three in each
+            # two in every ill patient of test and in half of train's; validation has few patients, so three in each
             first, steps = turn[part], {"train": (0, 7), "validation": (0, 5, 10), "test": (0, 7)}[part]
             if part == "train" and rng.random() < 0.5:
                 steps = steps[:1]
