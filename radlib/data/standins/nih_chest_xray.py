@@ -17,7 +17,7 @@ from radlib.data.standins import films
 VERSION = 2
 PATIENTS = 46
 SIZE = (1024, 1024)  # pixels, as the release's
-HEALTHY = 0.36  # of patients; with films on which a finding has gone, half of all films show none
+HEALTHY = 0.36  # of patients of train and test
 
 
 def plan(patients: int, seed: int) -> list[tuple[str, tuple[str, ...]]]:
