@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from radlib.data import origin, pictures, problems, splits, tables
-from radlib.data.dataset import Dataset, Record
+from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
 
 FINDINGS = ("Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Pleural Effusion")  # the paper's five (Table 1)
@@ -79,13 +79,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         origin=kind,
         note=" ".join([note, *notes]).strip(),
         root=root,
-        read_image=_read,
+        read_image=pictures.read_sample,
         preparation="gray as stored",
     )
-
-
-def _read(root: Path, row: Record) -> np.ndarray:
-    return pictures.read_gray(root / row["image"])
 
 
 def _base(root: Path) -> Path:

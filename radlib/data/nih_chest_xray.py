@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 
 from radlib.data import origin, pictures, problems, splits, tables
-from radlib.data.dataset import Dataset, Record
+from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
 
 FINDINGS = (  # the release's fourteen, in the order of Wang et al. 2017 and its later extension
@@ -85,13 +85,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         origin=kind,
         note=" ".join([note, *notes]).strip(),
         root=root,
-        read_image=_read,
+        read_image=pictures.read_sample,
         preparation="gray as stored",
     )
-
-
-def _read(root: Path, row: Record) -> np.ndarray:
-    return pictures.read_gray(root / row["image"])
 
 
 def _table(root: Path) -> Path:

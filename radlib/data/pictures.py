@@ -1,9 +1,10 @@
 """PNG, JPEG and TIFF files: their size from the header, their pixels in stored units."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -81,6 +82,11 @@ def read_gray(path: Path) -> np.ndarray:
     if (pixels[0] == pixels[1]).all() and (pixels[0] == pixels[2]).all():
         return pixels[:1]
     return np.tensordot(LUMINANCE, pixels, 1)[None]
+
+
+def read_sample(root: Path, row: Mapping[Hashable, Any]) -> np.ndarray:
+    """The gray picture that a row of a dataset's samples names in ``image``, as `Dataset.read_image` wants it."""
+    return read_gray(root / row["image"])
 
 
 def read_mask(path: Path) -> np.ndarray:

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radlib.data import origin, pictures, problems, splits
-from radlib.data.dataset import Dataset, Record
+from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
 
 CLASSES = ("not COVID-19", "COVID-19")
@@ -64,13 +64,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         origin=kind,
         note=note,
         root=root,
-        read_image=_read,
+        read_image=pictures.read_sample,
         preparation="gray as stored",
     )
-
-
-def _read(root: Path, row: Record) -> np.ndarray:
-    return pictures.read_gray(root / row["image"])
 
 
 def _groups(root: Path) -> dict[str, Path]:

@@ -61,14 +61,10 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         origin=kind,
         note=" ".join(notes).strip(),
         root=root,
-        read_image=_read,
+        read_image=pictures.read_sample,
         preparation="gray as stored",
         read_mask=_read_mask,
     )
-
-
-def _read(root: Path, row: Record) -> np.ndarray:
-    return pictures.read_gray(root / row["image"])
 
 
 def _read_mask(root: Path, row: Record) -> np.ndarray:
