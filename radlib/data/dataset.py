@@ -106,14 +106,23 @@ def fingerprint(root: Path, samples: pd.DataFrame) -> str:
     """
     whole = hashlib.sha256()
     for name in samples["image"].unique():
-        with open(root / name, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            ends = file.read(SAMPLED_BYTES)
-            if size > 2 * SAMPLED_BYTES:
-                file.seek(size - SAMPLED_BYTES)
-            ends += file.read(SAMPLED_BYTES)
+        try:
+            size, ends = _size_and_ends(root / name)
+        except OSError as error:
+            raise RadlibError(
+                f"{root / name} cannot be read ({error.strerror}); replace the file with a whole copy."
+            ) from error
         whole.update(f"{name}\0{size}\0".encode() + ends)
     if "slice" in samples:
         whole.update("".join(f"{n}\0" for n in samples["slice"]).encode())
     return whole.hexdigest()
+
+
+def _size_and_ends(path: Path) -> tuple[int, bytes]:
+    with open(path, "rb") as file:
+        size = file.seek(0, 2)
+        file.seek(0)
+        ends = file.read(SAMPLED_BYTES)
+        if size > 2 * SAMPLED_BYTES:
+            file.seek(size - SAMPLED_BYTES)
+        return size, ends + file.read(SAMPLED_BYTES)

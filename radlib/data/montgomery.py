@@ -7,9 +7,11 @@ import pandas as pd
 
 from radlib.data import lung_masks, origin, pictures, problems
 from radlib.data.dataset import Dataset, Record
+from radlib.errors import RadlibError
 
 CLASSES = ("left lung", "right lung")  # of the patient, as the release names its folders
 FOLDERS = ("MontgomerySet", "Montgomery/MontgomerySet", "NLM-MontgomeryCXRSet/MontgomerySet", "Montgomery")
+MERGED = ("Lung Segmentation", "data/Lung Segmentation")  # a copy on Kaggle, both lungs in one mask
 EVERY_TEST, EVERY_VALIDATION = 3, 4  # authors' repository: 46 test, 23 of the rest validation, 69 train
 SIDES = {"left_mask": "ManualMask/leftMask", "right_mask": "ManualMask/rightMask"}
 
@@ -20,9 +22,15 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     A pixel in both masks is left lung: the authors' code adds the masks, which makes a third class of it.
 
     Raises:
-        RadlibError: no ``CXR_png``, a missing mask, a file that is no picture, a mask of another size than its image.
+        RadlibError: no ``CXR_png`` or ``ManualMask``, a missing mask, a file that is no picture, a mask of another size
+            than its image.
     """
-    base = lung_masks.base(root, FOLDERS)
+    base = lung_masks.base(root, (*FOLDERS, *MERGED))
+    if not (base / "ManualMask").is_dir():
+        raise RadlibError(
+            f"{base} has no folder ManualMask; take the release, which draws each lung by itself (copies with both in "
+            "one mask can be read with a manifest)."
+        )
     names, others = lung_masks.radiographs(base, "MCUCXR_")
     prefix = base.relative_to(root)
     samples = pd.DataFrame({"image": [(prefix / lung_masks.IMAGES / name).as_posix() for name in names]})

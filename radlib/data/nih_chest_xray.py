@@ -44,6 +44,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     """
     path = _table(root)
     table = tables.read(path, ("Image Index", "Finding Labels", "Patient ID"))
+    table["Finding Labels"] = table["Finding Labels"].str.replace(r"\s*\|\s*", "|", regex=True)
     files = _files(root, set(table["Image Index"]))
     wrong = _problems(path, table)
     wrong += [
@@ -124,10 +125,10 @@ def _problems(path: Path, table: pd.DataFrame) -> list[str]:
     if len(twice):
         wrong.append(f"{path}: the image '{twice.iloc[0]}' is listed twice; keep one row.")
     known = {*FINDINGS, NOTHING, ""}
-    for cell in table["Finding Labels"].unique():
+    lines = {cell: line for line, cell in reversed(list(enumerate(table["Finding Labels"], start=2)))}  # its first one
+    for cell, line in lines.items():
         strange = [name for name in cell.split("|") if name not in known]
         if strange:
-            line = table.index[table["Finding Labels"] == cell][0] + 2
             wrong.append(
                 f"{path}, line {line}: the finding '{strange[0]}' is unknown; the release has {len(FINDINGS)}."
             )
@@ -145,7 +146,10 @@ def _list(path: Path) -> list[str]:
 def _split(root: Path, images: pd.Series, samples: pd.DataFrame, authors: bool) -> tuple[np.ndarray, list[str]]:
     """The split of each sample `(N,)`, and sentences on it for the note."""
     lists = [root / name for name in ("train_val_list.txt", "test_list.txt")]
-    if not all(path.is_file() for path in lists):
+    absent = [path.name for path in lists if not path.is_file()]
+    if len(absent) == 1:
+        raise RadlibError(f"{root} has one of the release's two lists and no {absent[0]}; put it there.")
+    if absent:
         n = samples["patient"].nunique()
         drawn = splits.by_patient(
             samples["patient"], max(1, round(n * TEST_SHARE)), max(1, round(n * VALIDATION_SHARE)), str(root)
@@ -169,6 +173,8 @@ def _split(root: Path, images: pd.Series, samples: pd.DataFrame, authors: bool) 
     target = max(1, round(len(rows) * PAPER_VALIDATION / PAPER_TRAIN_VAL))
     if authors:
         split[rows[-target:]] = "validation"
+        each = pd.DataFrame({"patient": np.arange(len(split)), "split": split})  # patients may be torn, sets not empty
+        splits.check(each, str(root))
         torn = set(samples["patient"][rows[-target:]]) & set(samples["patient"][rows[:-target]])
         return split, [
             f"As in the authors' code {len(torn)} patient(s) sit in both train and validation."
@@ -176,9 +182,8 @@ def _split(root: Path, images: pd.Series, samples: pd.DataFrame, authors: bool) 
     held = samples["patient"].iloc[rows]
     counts = held.value_counts()
     last_first = list(dict.fromkeys(held.iloc[::-1]))
-    before = np.cumsum([0, *(counts[patient] for patient in last_first)])[
-        :-1
-    ]  # images taken when a patient's turn comes
+    # images taken before a patient's turn comes
+    before = np.cumsum([0, *(counts[patient] for patient in last_first)])[:-1]
     chosen = [patient for patient, taken in zip(last_first, before, strict=True) if taken < target]
     split[samples["patient"].isin(chosen).to_numpy() & ~in_test] = "validation"
     splits.check(samples.assign(split=split), str(root))

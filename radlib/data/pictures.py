@@ -12,6 +12,8 @@ from tqdm import tqdm
 
 from radlib.errors import RadlibError
 
+# What Pillow raises for damaged files, whatever their kind.
+BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow converts to gray
 GRAY_MODES = {"1", "L", "I", "I;16", "I;16L", "I;16B", "F", "LA", "La"}
 
@@ -23,10 +25,11 @@ FEW = 500  # files below which no progress bar is worth its line
 def below(root: Path) -> Iterator[str]:
     """Pictures below `root` as POSIX paths from it, in order of name; linked folders are entered, each once.
 
-    Hidden files (such as macOS leaves beside unpacked ones) are no pictures.
+    Hidden files (such as macOS leaves beside unpacked ones) are no pictures. Raises RadlibError for a folder that may
+    not be listed and for a name that is not UTF-8, as archives from other systems leave: neither is passed over.
     """
     entered = set()
-    for folder, folders, files in os.walk(root, followlinks=True):
+    for folder, folders, files in os.walk(root, onerror=_refuse, followlinks=True):
         real = os.path.realpath(folder)
         if real in entered:  # a link back to where we are would never end
             folders.clear()
@@ -37,7 +40,21 @@ def below(root: Path) -> Iterator[str]:
         prefix = "" if here == "." else f"{here}/"
         for name in sorted(files):
             if not name.startswith(".") and os.path.splitext(name)[1].lower() in SUFFIXES:
-                yield prefix + name
+                found = prefix + name
+                if not found.isascii():
+                    _check_utf8(root, found)
+                yield found
+
+
+def _refuse(error: OSError) -> None:
+    raise RadlibError(f"{error.filename} cannot be listed ({error.strerror}); mend its permissions.") from error
+
+
+def _check_utf8(root: Path, name: str) -> None:
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise RadlibError(f"{root} holds {ascii(name)}, whose name is not UTF-8; rename it.") from error
 
 
 def sizes(root: Path, names: Sequence[str], progress: bool = True) -> list[tuple[int, int] | None]:
@@ -52,7 +69,7 @@ def size(path: Path) -> tuple[int, int] | None:
     try:
         with Image.open(path) as picture:
             return picture.height, picture.width
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError):
+    except BROKEN:
         return None
 
 
@@ -67,7 +84,7 @@ def read(path: Path) -> np.ndarray:
                 gray = picture.convert("L") if picture.mode in ("1", "LA", "La") else picture
                 return np.asarray(gray, dtype=np.float32)[None]
             return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1)
-    except (OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except BROKEN as error:
         raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
 
 
@@ -90,10 +107,14 @@ def read_sample(root: Path, row: Mapping[Hashable, Any]) -> np.ndarray:
 
 
 def read_mask(path: Path) -> np.ndarray:
-    """A mask drawn as a picture -> `(H, W)` bool: true above half of the largest value its type can hold.
+    """A mask drawn as a picture -> `(H, W)` bool: true above half of white, which is 255, or 65535 in 16 bit.
 
     A mask that was resized with interpolation has gray borders, which half splits; one of 0 and 1 is taken as drawn.
+    Raises RadlibError where nothing is 1 or bright: such numbers mean something else than "inside".
     """
     pixels = read_gray(path)[0]
     top = pixels.max(initial=0)
-    return pixels > (0 if top <= 1 else 127 if top <= 255 else 32767)
+    half = 0 if top <= 1 else 127 if top <= 255 else 32767
+    if 0 < top <= half:
+        raise RadlibError(f"{path} is a mask whose largest value is {top:g}; draw what is inside as 1 or in white.")
+    return pixels > half

@@ -21,24 +21,36 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     """The slices below `root`, one study a patient, split by patient as the paper's were.
 
     Patients are ordered Covid, Healthy, Others and within a group by the number in their folder's name; a third of
-    them is drawn systematically to test, and of the rest 50 of 140 to validation. ``protocol="authors"`` sorts names
-    as text.
+    them is drawn systematically to test, and of the rest 50 of 140 to validation. ``protocol="authors"`` sorts a
+    patient's slices as text; the patients' order, and so the split, stays.
 
     Raises:
         RadlibError: a group that is missing, slices that lie in a group without a patient's folder, a patient without
-            slices, too few patients.
+            slices or whose folder is another's by a link, too few patients.
     """
     folders = _groups(root)
     key = _as_text if protocol == "authors" else _by_number
-    rows, wrong = [], []
+    above = (root.resolve(), *root.resolve().parents)
+    rows, wrong, entered = [], [], {path.resolve(): path for path in (*above, *folders.values())}
     for group in GROUPS:
-        loose = [path for path in folders[group].iterdir() if path.suffix.lower() in pictures.SUFFIXES]
+        held = [path for path in folders[group].iterdir() if not path.name.startswith(".")]
+        loose = [path for path in held if path.suffix.lower() in pictures.SUFFIXES and not path.is_dir()]
+        wrong += [
+            f"{path} is a link that leads nowhere; take the patient from the release again."
+            for path in held
+            if path.is_symlink() and not path.exists()
+        ]
         if loose:
             wrong.append(
                 f"{folders[group]} holds slices outside of patients' folders, first '{loose[0].name}'; the release has "
                 "one folder a patient, and without them no honest split can be made."
             )
-        for patient in sorted((path for path in folders[group].iterdir() if path.is_dir()), key=lambda p: key(p.name)):
+        for patient in sorted((path for path in held if path.is_dir()), key=lambda p: _by_number(p.name)):
+            real = patient.resolve()
+            if real in entered:
+                wrong.append(f"{patient} is {entered[real]} by a link; give each patient a folder of slices.")
+                continue
+            entered[real] = patient
             names = sorted(pictures.below(patient), key=key)
             if not names:
                 wrong.append(f"{patient} holds no slice; delete the folder or take it from the release again.")
@@ -71,7 +83,8 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
 
 def _groups(root: Path) -> dict[str, Path]:
     """Group -> its folder, in `root` or in the only folder of `root`."""
-    places = [root, *sorted(path for path in root.iterdir() if path.is_dir())]
+    inside = (path for path in root.iterdir() if path.is_dir() and not path.name.startswith((".", "__MACOSX")))
+    places = [root, *sorted(inside)]  # Kaggle's archive has New_Data_CoV2/
     for place in places:
         found: dict[str, Path] = {}
         for path in sorted(place.iterdir()):
@@ -90,7 +103,7 @@ def _groups(root: Path) -> dict[str, Path]:
 
 def _by_number(name: str) -> list[tuple[int, str]]:
     """A key by which slice 10 comes after slice 2."""
-    return [(int(part), "") if part.isdigit() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)]
+    return [(int(part), "") if part.isdecimal() else (-1, part.lower()) for part in re.findall(r"\d+|\D+", name)]
 
 
 def _as_text(name: str) -> list[tuple[int, str]]:

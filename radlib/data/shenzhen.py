@@ -10,7 +10,13 @@ from radlib.data.dataset import Dataset, Record
 from radlib.errors import RadlibError
 
 CLASSES = ("lung",)
-FOLDERS = ("ChinaSet_AllFiles", "ChinaSet_AllFiles/ChinaSet_AllFiles", "Lung Segmentation", "Shenzhen")
+FOLDERS = (
+    "ChinaSet_AllFiles",
+    "ChinaSet_AllFiles/ChinaSet_AllFiles",
+    "Lung Segmentation",
+    "data/Lung Segmentation",
+    "Shenzhen",
+)
 EVERY_TEST, EVERY_VALIDATION = 5, 5  # authors' repository: 114 test, 91 of the rest validation, 361 train
 
 
@@ -28,7 +34,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
             f"{base} has no folder mask; the masks are not part of the release: get them (see the data card) and put "
             "them there."
         )
-    drawn = {Path(name).name for name in pictures.below(folder)}
+    drawn = {Path(name).name: name for name in pictures.below(folder)}  # Kaggle's archive has mask/mask/
     masked = [name for name in names if f"{Path(name).stem}_mask.png" in drawn]
     if not masked:
         raise RadlibError(f"{folder} holds no mask of these radiographs, such as {Path(names[0]).stem}_mask.png.")
@@ -37,7 +43,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     samples = pd.DataFrame(
         {
             "image": [(prefix / lung_masks.IMAGES / name).as_posix() for name in masked],
-            "mask": [(prefix / folder.name / f"{stem}_mask.png").as_posix() for stem in stems],
+            "mask": [(prefix / folder.name / drawn[f"{stem}_mask.png"]).as_posix() for stem in stems],
             "patient": lung_masks.patients(masked),
         }
     )

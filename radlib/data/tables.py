@@ -27,6 +27,7 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
         why = " ".join(str(error).split())
         raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
     table = table.fillna("").apply(lambda column: column.str.strip())
+    table = table.loc[:, (table != "").any()]  # the commas a spreadsheet leaves at the ends of lines
     header, table = table.iloc[0], table.iloc[1:].reset_index(drop=True)
     if header.duplicated().any():
         raise RadlibError(f"{path} has two columns '{header[header.duplicated()].iloc[0]}'; rename or delete one.")
