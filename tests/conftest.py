@@ -1,9 +1,12 @@
 """Fixtures shared by the whole suite."""
 
+import csv
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
+from PIL import Image
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
@@ -14,4 +17,23 @@ def real_images() -> Path:
     folder = Path(os.environ.get("RADLIB_REAL", REPOSITORY.parent / "shared" / "real"))
     if not folder.is_dir():
         pytest.skip(f"real images are not at {folder}; set RADLIB_REAL to their folder")
+    return folder
+
+
+@pytest.fixture
+def clinic(tmp_path):
+    """A reader's own folder: 30 small pictures of 15 patients, brighter when sick, listed in a manifest."""
+    rng = np.random.default_rng(0)
+    folder = tmp_path / "clinic"
+    folder.mkdir()
+    rows = []
+    for k in range(30):
+        patient = k // 2
+        picture = rng.integers(0, 120, (48, 48))
+        if patient % 2:
+            picture[10:30, 10:30] += 100
+        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{k}.png")
+        rows.append((f"{k}.png", f"p{patient}", "sick" if patient % 2 else "well"))
+    with open(folder / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "patient", "label"), *rows])
     return folder

@@ -13,9 +13,16 @@ PREPROCESSING = "square bicubic antialiased (Pillow) | min-max per channel | ima
 def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
     """Image `(C, H, W)`, C 1 or 3, any range -> `(3, size, size)` float32 for a backbone.
 
-    Resized straight to a square (bicubic, antialiased), each channel scaled from its minimum and maximum to [0, 1],
-    gray repeated to three channels, then ImageNet's mean and standard deviation. A constant channel becomes 0 before
-    the mean is taken off, not NaN.
+    `unit_square`, gray repeated to three channels, then `normalised`.
+    """
+    return normalised(unit_square(pixels, size))
+
+
+def unit_square(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Image `(C, H, W)`, C 1 or 3, any range -> `(C, size, size)` float32 in [0, 1].
+
+    Resized straight to a square (bicubic, antialiased), each channel scaled from its minimum and maximum. A constant
+    channel becomes 0, not NaN.
     """
     if pixels.ndim != 3 or pixels.shape[0] not in (1, 3):
         raise ValueError(f"pixels must be (1 or 3, H, W), got {pixels.shape}")
@@ -27,8 +34,12 @@ def model_input(pixels: np.ndarray, size: int) -> np.ndarray:
     spread = square.max(axis=(1, 2), keepdims=True) - low
     # Resizing a constant leaves rounding noise, which must not be stretched to [0, 1]: ask the pixels themselves.
     varies = np.ptp(pixels, axis=(1, 2), keepdims=True) > 0
-    scaled = np.where(varies, (square - low) / np.where(varies, spread, 1), 0)
-    return ((scaled - IMAGENET_MEAN) / IMAGENET_STD).astype(np.float32, copy=False)
+    return np.where(varies, (square - low) / np.where(varies, spread, 1), 0).astype(np.float32, copy=False)
+
+
+def normalised(square: np.ndarray) -> np.ndarray:
+    """`(..., C, H, W)` in [0, 1], C 1 or 3 -> `(..., 3, H, W)` float32 less ImageNet's mean, by its deviation."""
+    return ((square - IMAGENET_MEAN) / IMAGENET_STD).astype(np.float32, copy=False)
 
 
 def clip_percentiles(image: np.ndarray) -> np.ndarray:

@@ -65,7 +65,7 @@ def encoder(backbone: Backbone, batch_size: int, device: str = "auto") -> Encode
     if name(device) == "openvino-float32":
         answer = _openvino_answer(backbone, features, batch_size)
     else:
-        answer = _torch_answer(backbone, features, _device(device))
+        answer = _torch_answer(backbone, features, torch_device(device))
     width = backbone.spec.width
     outputs: dict[str, tuple[int, ...]] = {"cls": (LAST_BLOCKS, width), "patch_mean": (width,)}
     if backbone.spec.family != "vit":
@@ -75,12 +75,13 @@ def encoder(backbone: Backbone, batch_size: int, device: str = "auto") -> Encode
 
 def name(device: str = "auto") -> str:
     """What would run a backbone on `device`, without compiling anything: the `name` its `Encoder` would have."""
-    if _device(device).type == "cuda":
+    if torch_device(device).type == "cuda":
         return "torch-float16"
     return "openvino-float32" if importlib.util.find_spec("openvino") else "torch-float32"
 
 
-def _device(device: str) -> torch.device:
+def torch_device(device: str) -> torch.device:
+    """The torch device called "auto", "cpu", "cuda" or "cuda:N"; raises RadlibError if it is not there."""
     kind, _, number = device.partition(":")
     if kind not in ("auto", "cpu", "cuda") or (number and not (kind == "cuda" and number.isdigit())):
         raise unknown_name("device", device, ("auto", "cpu", "cuda", "cuda:0"))

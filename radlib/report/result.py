@@ -18,6 +18,7 @@ from radlib import atomic
 from radlib.errors import RadlibError
 
 Score = Annotated[float, Field(ge=0, le=1)]
+USUAL_IMAGE_SIZE = 224  # px; the paper's for classification, so file names leave it out
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -43,7 +44,7 @@ class DataUsed(Record):
 
 
 class BackboneUsed(Record):
-    """Which weights; `weights_sha256` hashes the state dict as loaded."""
+    """Which weights; `weights_sha256` hashes the state dict as loaded. Without a backbone `image_size` is 0."""
 
     id: str
     title: str
@@ -53,20 +54,26 @@ class BackboneUsed(Record):
 
 
 class Interval(Record):
-    """Percentile interval over resampled patients; `unit` is what was resampled."""
+    """Percentile interval; `unit` is what was resampled: patients, or patients and with each one draw of several."""
 
     low: Score
     high: Score
     level: float = 0.95
     resamples: int
     resamples_used: int
-    unit: Literal["patient"] = "patient"
+    unit: Literal["patient", "patient and draw"] = "patient"
 
     @model_validator(mode="after")
     def _ordered(self) -> "Interval":
         if self.low > self.high:
             raise ValueError(f"low {self.low} is above high {self.high}")
         return self
+
+
+Protocol = Literal[
+    "linear_probe", "logistic_regression", "knn", "weighted_knn", "few_shot", "bitfit", "lora", "fine_tune"
+]
+Control = Literal["", "shuffled labels", "shortcut"]
 
 
 class Result(Record):
@@ -76,17 +83,27 @@ class Result(Record):
     train); `n_images` counts them, or the studies where the images of a study are one case (`unit`). `seconds` holds
     wall times by stage; `predictions_sha256` is of the safetensors file beside the JSON with `rows` `(n,)` (numbers of
     the images or studies in the dataset's order), `labels` `(n,)` or `(n, K)`, `patients` `(n,)` (consecutive numbers,
-    not ids) and `scores` `(n, K)`.
+    not ids), `scores` `(n, K)`, or `(D, n, K)` where the protocol was repeated over D draws, and one `group_<name>`
+    `(n,)` for every entry of `groups`: the position of the sample's group there, -1 where it is not known.
+
+    `control` marks rows that should know nothing: a head fitted to shuffled labels, or one that sees only what the
+    acquisition tells. `shots` is the number of patients a class of a few-shot row, None for all of them. With draws
+    `value` is their mean and `draws` holds each. `trainable_parameters` counts what was fitted, the chosen head
+    included; `peak_memory_mb` is the process's largest resident memory (a GPU's largest allocation on one) in MB.
     """
 
     schema_version: Literal[1] = 1
     table: str
-    protocol: Literal["linear_probe", "logistic_regression"]
+    protocol: Protocol
+    control: Control = ""
+    shots: Annotated[int, Field(gt=0)] | None = None
     scored: Literal["all", "without relatives"]
     metric: Literal["macro AUROC"] = "macro AUROC"
     value: Score
     interval: Interval
     per_class: dict[str, float | None]
+    draws: tuple[Score, ...] = ()
+    groups: dict[str, tuple[str, ...]] = {}
     n_images: Annotated[int, Field(gt=0)]
     unit: Literal["image", "study"] = "image"
     n_patients: Annotated[int, Field(gt=0)]
@@ -98,6 +115,8 @@ class Result(Record):
     candidates: tuple[dict[str, float | str | bool | None], ...]
     hyperparameters: dict[str, JsonValue]
     preprocessing: str
+    trainable_parameters: Annotated[int, Field(gt=0)] | None = None
+    peak_memory_mb: Annotated[float, Field(gt=0)] | None = None
     seconds: dict[str, float]
     device: str
     versions: dict[str, str]
@@ -107,8 +126,16 @@ class Result(Record):
     @property
     def name(self) -> str:
         """File name without ending; unique within a table."""
-        tail = "" if self.scored == "all" else "__without_relatives"
-        return f"{self.data.dataset}__{self.backbone.id.replace(':', '_')}__{self.protocol}{tail}"
+        parts = [self.data.dataset, self.backbone.id.replace(":", "_"), self.protocol]
+        if self.backbone.image_size not in (0, USUAL_IMAGE_SIZE):
+            parts.append(f"{self.backbone.image_size}px")
+        if self.protocol == "few_shot":
+            parts.append("all_patients" if self.shots is None else f"{self.shots:02d}_patients")
+        if self.control:
+            parts.append(self.control.replace(" ", "_"))
+        if self.scored != "all":
+            parts.append("without_relatives")
+        return "__".join(parts)
 
 
 def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> Path:

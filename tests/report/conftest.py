@@ -1,29 +1,6 @@
-import csv
-
-import numpy as np
 import pytest
-from PIL import Image
 
 from radlib.report.result import BackboneUsed, DataUsed, Interval, Result
-
-
-@pytest.fixture
-def clinic(tmp_path):
-    """A reader's own folder: 30 small pictures of 15 patients, brighter when sick, listed in a manifest."""
-    rng = np.random.default_rng(0)
-    folder = tmp_path / "clinic"
-    folder.mkdir()
-    rows = []
-    for k in range(30):
-        patient = k // 2
-        picture = rng.integers(0, 120, (48, 48))
-        if patient % 2:
-            picture[10:30, 10:30] += 100
-        Image.fromarray(picture.astype(np.uint8)).save(folder / f"{k}.png")
-        rows.append((f"{k}.png", f"p{patient}", "sick" if patient % 2 else "well"))
-    with open(folder / "manifest.csv", "w", newline="") as file:
-        csv.writer(file).writerows([("image", "patient", "label"), *rows])
-    return folder
 
 
 @pytest.fixture(scope="session")

@@ -1,0 +1,346 @@
+"""Fine-tuning: a backbone, or a small part of it, learns together with its linear heads (paper sections 3.3.1, 4.3).
+
+The heads are the linear probe's grid, inputs x learning rates, each with its own loss; the backbone follows the sum
+of all. After every epoch the validation images choose the best head so far; test is scored once, by the backbone and
+head of the best epoch. Nothing is refitted on train + validation: the number of epochs was chosen on validation.
+
+Every epoch ends with a checkpoint. Random numbers of an epoch come from the seed and the epoch alone, so a run that was
+killed and went on gives the bytes of one that was not (on a CPU; a GPU sums in no fixed order).
+"""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from torchvision.transforms import InterpolationMode
+from torchvision.transforms.v2 import RandomResizedCrop
+from tqdm import tqdm
+
+from radlib.data.preprocess import normalised
+from radlib.data.squares import Squares
+from radlib.errors import RadlibError
+from radlib.evaluate import checkpoint, head_grid
+from radlib.evaluate.auroc import macro_auroc
+from radlib.evaluate.cases import Cases
+from radlib.evaluate.head_grid import HeadGrid
+from radlib.evaluate.linear_probe import MOMENTUM
+from radlib.evaluate.probe import Cohort, Probe, open_cohort
+from radlib.models import adapters, runtime
+from radlib.models.backbones import Backbone
+
+# Learning rates of the backbone's own weights. 1e-5: authors' repository. Neither paper nor code give the others: 2e-4
+# is what LoRA's paper uses for its largest models; biases, being so few, bear 1e-3, which is ours.
+BACKBONE_RATES: dict[adapters.Method, float] = {"fine_tune": 1e-5, "lora": 2e-4, "bitfit": 1e-3}
+CROP_SCALE = (0.75, 1.0)  # of an image's area; authors' repository
+FLIP_CHANCE = 0.5  # authors' repository
+PROCEDURE = 1  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How to train.
+
+    batch_size: images behind each step. at_once: images in memory together; gradients add up until `batch_size`.
+    backbone_rate: learning rate of the backbone's weights (AdamW, no weight decay: its step does not depend on how many
+    heads pull), falling on a cosine like the heads'.
+    """
+
+    method: adapters.Method
+    epochs: int = 10
+    batch_size: int = 128
+    at_once: int = 16
+    learning_rates: tuple[float, ...] = (1e-3, 5e-3, 1e-2, 5e-2)
+    backbone_rate: float | None = None
+    seed: int = 0
+
+    @property
+    def rate(self) -> float:
+        """`backbone_rate`, or the method's own."""
+        return BACKBONE_RATES[self.method] if self.backbone_rate is None else self.backbone_rate
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """What came of it: a `Probe` as linear probing gives, and what it cost.
+
+    trainable_parameters: of backbone and chosen head. epochs_run: in this call, 0 when everything came from a
+    checkpoint. seconds: training and validating, over all calls that made this result. gpu_mb: largest allocation on
+    the GPU in MB, None on a CPU.
+    """
+
+    probe: Probe
+    trainable_parameters: int
+    epochs_run: int
+    seconds: float
+    gpu_mb: float | None
+
+
+def fine_tune(
+    squares: Squares,
+    whole: Cases,
+    backbone: Backbone,
+    settings: Settings,
+    *,
+    n_classes: int,
+    saved: Path,
+    identity: Mapping[str, str],
+    device: str = "auto",
+    progress: bool = True,
+) -> Tuned:
+    """Train `backbone` (changed in place) with its heads on train, choose epoch and head on validation, score test.
+
+    Args:
+        squares: the N images.
+        whole: their cases, labels and splits. Slices of a study are trained on one by one with the study's label and
+            scored by the mean of their features.
+        backbone: ready for images of the squares' size.
+        settings: see `Settings`.
+        n_classes: K.
+        saved: the checkpoint: gone on from when it is there, and read for the whole result when it is finished.
+        identity: what the checkpoint must agree with beside the settings: fingerprints of data and split, weights.
+        device: as for `runtime.encoder`; float16 on a GPU, float32 on a CPU.
+        progress: a bar for every epoch.
+
+    Raises:
+        RadlibError: what `open_cohort` refuses, a checkpoint of another run, a loss that is not finite, a full disk.
+    """
+    split = whole.samples["split"].to_numpy()
+    cohort = open_cohort({"labels alone": np.empty((len(whole), 0))}, whole.labels, split, n_classes)
+    where = runtime.torch_device(device)
+    with torch.random.fork_rng():
+        torch.manual_seed(settings.seed)  # LoRA's first matrices are drawn
+        module = adapters.adapt(backbone, settings.method).to(where)
+    run = _Run(backbone, module, whole, cohort, squares, settings, n_classes, where)
+    agrees = {**identity, **_described(settings), "device": where.type}
+    state = checkpoint.read(saved, agrees)
+    first = run.resume(state) if state else 0
+    if not (state and state["finished"]):
+        for epoch in range(first, settings.epochs):
+            started = time.perf_counter()
+            run.train(epoch, progress)
+            run.validate(epoch)
+            run.seconds += time.perf_counter() - started
+            checkpoint.write(saved, agrees, run.state(epoch + 1))
+        run.test()
+        checkpoint.write(saved, agrees, run.finished_state())
+    return run.tuned(settings.epochs - first)
+
+
+def _described(settings: Settings) -> dict[str, str]:
+    """Settings as the words a checkpoint carries."""
+    words = {name: str(value) for name, value in vars(settings).items() if name not in ("at_once", "backbone_rate")}
+    lora = {"lora_rank": str(adapters.LORA_RANK)} if settings.method == "lora" else {}
+    return {**words, **lora, "backbone_rate": str(settings.rate), "procedure": str(PROCEDURE)}
+
+
+@dataclass
+class _Run:
+    backbone: Backbone
+    module: nn.Module
+    whole: Cases
+    cohort: Cohort
+    squares: Squares
+    settings: Settings
+    n_classes: int
+    where: torch.device
+    seconds: float = 0.0
+    history: list[dict[str, Any]] = field(default_factory=list)
+    best: dict[str, Any] = field(default_factory=dict)
+    scores: NDArray[np.float64] | None = None
+
+    def __post_init__(self) -> None:
+        chosen = self.settings
+        multi_label = self.cohort.multi_label
+        self.heads = HeadGrid(self.backbone, chosen.learning_rates, self.n_classes, multi_label, chosen.seed)
+        self.heads.to(self.where)
+        self.head_optimizer = self.heads.optimizer()
+        self.learning = {name: weight for name, weight in self.module.named_parameters() if weight.requires_grad}
+        self.optimizer = torch.optim.AdamW(list(self.learning.values()), lr=chosen.rate, weight_decay=0.0)
+        self.scaler = torch.amp.GradScaler(enabled=self.where.type == "cuda")
+        if self.where.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.where)
+
+    def train(self, epoch: int, progress: bool) -> None:
+        # Running means of a CNN's batch norms move in full fine-tuning only; LoRA's dropout works in train mode.
+        self.module.train(self.settings.method != "bitfit")
+        train_images = np.flatnonzero(np.isin(self.whole.of_image, self.cohort.train))
+        order = np.random.default_rng([self.settings.seed, epoch]).permutation(train_images)
+        size, steps = self.settings.batch_size, -(-len(order) // self.settings.batch_size)
+        targets = torch.from_numpy(_targets(self.cohort, self.whole)).to(self.where)
+        title = f"{self.settings.method}, epoch {epoch + 1} of {self.settings.epochs}"
+        with torch.random.fork_rng(), tqdm(total=len(order), desc=title, unit="image", disable=not progress) as bar:
+            torch.manual_seed(self.settings.seed * 100_003 + epoch)
+            for step in range(steps):
+                cosine = (1 + math.cos(math.pi * (epoch + step / steps) / self.settings.epochs)) / 2
+                self.heads.set_rates(self.head_optimizer, cosine)
+                self.optimizer.param_groups[0]["lr"] = self.settings.rate * cosine
+                batch = order[step * size : (step + 1) * size]
+                for low in range(0, len(batch), self.settings.at_once):
+                    rows = batch[low : low + self.settings.at_once]
+                    features = self._inputs(_augmented(torch.from_numpy(self.squares[rows])))
+                    loss = self.heads.loss(features, targets[self.whole.of_image[rows]])
+                    if not torch.isfinite(loss):
+                        raise RadlibError(
+                            f"The loss of {self.settings.method} is no longer finite in epoch {epoch + 1}; lower "
+                            "backbone_rate."
+                        )
+                    self.scaler.scale(loss * (len(rows) / len(batch))).backward()
+                    bar.update(len(rows))
+                for optimizer in (self.optimizer, self.head_optimizer):
+                    self.scaler.step(optimizer)
+                    optimizer.zero_grad()
+                self.scaler.update()
+
+    def validate(self, epoch: int) -> None:
+        """AUROC of every head on validation; the best so far is kept with the weights it needs."""
+        features = self._case_inputs(self.cohort.validation)
+        better = None
+        for number, (name, rate) in enumerate(self.heads.names):
+            scores = self.heads.scores(number, features)
+            finite = bool(np.isfinite(scores).all())
+            auroc = macro_auroc(self.cohort.validation_labels, scores) if finite else None
+            row = {"input": name, "learning_rate": rate, "epoch": epoch + 1, "validation_auroc": auroc}
+            self.history.append({**row, "diverged": not finite})
+            if auroc is not None and auroc > self.best.get("validation_auroc", -1.0):
+                self.best = {**row, "number": number}
+                better = number
+        if better is not None:
+            self.best["weights"] = self._adapted()
+            self.best["head"] = _copied(self.heads.heads[better].state_dict())
+        if not self.best:
+            raise RadlibError(f"Every head of {self.settings.method} diverged in epoch {epoch + 1}; lower the rates.")
+
+    def test(self) -> None:
+        self.module.load_state_dict(self.best["weights"], strict=False)
+        self.heads.heads[self.best["number"]].load_state_dict(self.best["head"])
+        self.scores = self.heads.scores(self.best["number"], self._case_inputs(self.cohort.test))
+
+    def _inputs(self, images: Tensor) -> dict[str, Tensor]:
+        """Images (B, 3, H, W) in [0, 1] -> what the heads read."""
+        ready = torch.from_numpy(normalised(images.numpy())).to(self.where)
+        with torch.autocast(self.where.type, torch.float16, enabled=self.where.type == "cuda"):
+            return head_grid.inputs(self.backbone, ready)
+
+    def _case_inputs(self, cases: NDArray[np.intp]) -> dict[str, NDArray[np.float32]]:
+        """What the heads read of `cases` `(M,)`, each the mean over its images, `(M, d)`."""
+        self.module.eval()
+        images = np.flatnonzero(np.isin(self.whole.of_image, cases))
+        pieces: list[dict[str, Tensor]] = []
+        with torch.inference_mode():
+            for low in range(0, len(images), self.settings.at_once):
+                rows = images[low : low + self.settings.at_once]
+                pieces.append(self._inputs(torch.from_numpy(self.squares[rows])))
+        of = np.searchsorted(cases, self.whole.of_image[images])
+        counts = np.bincount(of, minlength=len(cases))[:, None]
+        found = {}
+        for name in pieces[0]:
+            rows_of = np.concatenate([piece[name].cpu().numpy() for piece in pieces])
+            sums = np.zeros((len(cases), rows_of.shape[1]))
+            np.add.at(sums, of, rows_of)
+            found[name] = (sums / counts).astype(np.float32)
+        return found
+
+    def _adapted(self) -> dict[str, Tensor]:
+        """Copies of the weights that learn, and of running means, which full fine-tuning moves."""
+        buffers = dict(self.module.named_buffers()) if self.settings.method == "fine_tune" else {}
+        return _copied({**self.learning, **buffers})
+
+    def state(self, epochs_done: int) -> dict[str, Any]:
+        """Everything that the next epoch needs."""
+        return {
+            **self._outcome(epochs_done, finished=False),
+            "weights": self._adapted(),
+            "heads": _copied(self.heads.state_dict()),
+            "optimizer": self.optimizer.state_dict(),
+            "head_optimizer": self.head_optimizer.state_dict(),
+            "scaler": self.scaler.state_dict(),
+        }
+
+    def finished_state(self) -> dict[str, Any]:
+        """The result and the weights it was made with; what training alone needed is let go."""
+        assert self.scores is not None
+        return {**self._outcome(self.settings.epochs, finished=True), "scores": torch.from_numpy(self.scores)}
+
+    def _outcome(self, epochs_done: int, finished: bool) -> dict[str, Any]:
+        facts = {"finished": finished, "epochs_done": epochs_done}
+        return {**facts, "history": self.history, "best": self.best, "seconds": self.seconds}
+
+    def resume(self, state: dict[str, Any]) -> int:
+        """Take up a checkpoint's `state`; returns how many epochs it has done."""
+        self.history, self.best, self.seconds = state["history"], state["best"], state["seconds"]
+        if state["finished"]:
+            self.scores = state["scores"].numpy()
+        else:
+            self.module.load_state_dict(state["weights"], strict=False)
+            self.heads.load_state_dict(state["heads"])
+            self.optimizer.load_state_dict(state["optimizer"])
+            self.head_optimizer.load_state_dict(state["head_optimizer"])
+            self.scaler.load_state_dict(state["scaler"])
+        return int(state["epochs_done"])
+
+    def tuned(self, epochs_run: int) -> Tuned:
+        assert self.scores is not None
+        chosen = {name: self.best[name] for name in ("input", "learning_rate", "epoch")}
+        probe = Probe(
+            head=chosen,
+            validation=self.history,
+            scores=self.scores,
+            test_rows=self.cohort.test,
+            seconds=self.seconds,
+            hyperparameters={**_hyperparameters(self.settings), "chosen": chosen},
+        )
+        head = self.heads.heads[self.best["number"]]
+        learned = adapters.trainable_parameters(self.module) + sum(weight.numel() for weight in head.parameters())
+        gpu = torch.cuda.max_memory_allocated(self.where) / 1e6 if self.where.type == "cuda" else None
+        return Tuned(probe, learned, epochs_run, self.seconds, gpu)
+
+
+def _hyperparameters(settings: Settings) -> dict[str, Any]:
+    said = {
+        **vars(settings),
+        "learning_rates": list(settings.learning_rates),
+        "backbone_rate": settings.rate,
+        "backbone_optimizer": "AdamW, no weight decay",
+        "head_optimizer": f"SGD, momentum {MOMENTUM}",
+        "schedule": "cosine to 0, per step",
+        "augmentation": f"crop {CROP_SCALE[0]:g} to {CROP_SCALE[1]:g} of the area, mirrored by chance {FLIP_CHANCE:g}",
+        "refit_on": "nothing: epoch and head were chosen on validation",
+    }
+    if settings.method == "lora":
+        said["lora"] = {
+            "rank": adapters.LORA_RANK,
+            "alpha": adapters.LORA_ALPHA,
+            "dropout": adapters.LORA_DROPOUT,
+            "layers": list(adapters.LORA_LAYERS),
+        }
+    return {"protocol": settings.method, **said}
+
+
+def _augmented(images: Tensor) -> Tensor:
+    """Each of (B, 3, H, W) in [0, 1] cropped and mirrored on its own, image by image from torch's random numbers."""
+    crop = RandomResizedCrop(
+        images.shape[-1], scale=CROP_SCALE, interpolation=InterpolationMode.BICUBIC, antialias=True
+    )
+    changed = []
+    for image in images:
+        cut = crop(image)
+        changed.append(cut.flip(-1) if torch.rand(()) < FLIP_CHANCE else cut)
+    return torch.stack(changed).clamp_(0, 1)  # bicubic overshoots
+
+
+def _targets(cohort: Cohort, whole: Cases) -> NDArray[np.float32]:
+    """(M, K) targets of the training cases, zeros elsewhere: no label of validation or test can reach a loss."""
+    targets = np.zeros((len(whole), cohort.train_targets.shape[1]), np.float32)
+    targets[cohort.train] = cohort.train_targets
+    return targets
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}
