@@ -1,4 +1,5 @@
 import dataclasses
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -29,12 +30,12 @@ def test_no_image_is_decoded_twice(dataset, monkeypatch):
 
 def test_a_damaged_file_is_made_again(dataset):
     first = squares.squares(dataset, 28, progress=False)
-    path = first.shards[0].filename
-    content = bytearray(open(path, "rb").read())
+    expected = first[np.arange(30)]
+    path = Path(first.shards[0].filename)
+    content = bytearray(path.read_bytes())
     content[-1] ^= 255
-    open(path, "wb").write(content)
-    again = squares.squares(dataset, 28, progress=False)
-    np.testing.assert_array_equal(again[np.arange(30)], first[np.arange(30)])
+    path.write_bytes(content)
+    np.testing.assert_array_equal(squares.squares(dataset, 28, progress=False)[np.arange(30)], expected)
 
 
 def test_gray_and_colour_may_be_mixed(dataset):
