@@ -63,8 +63,8 @@ def auroc_intervals(
         RadlibError: no rows, fewer than two patients, shapes that differ, scores that have no AUROC, or a
             class held by so few patients that no resample keeps it.
     """
-    draws = _resampled_aurocs(labels, scores_by_row, patients, resamples, seed, level)
-    return {row: _interval(draws[:, column], resamples, level) for column, row in enumerate(scores_by_row)}
+    draws = resampled_aurocs(labels, scores_by_row, patients, resamples=resamples, seed=seed)
+    return {row: percentiles(draws[:, column], resamples, level) for column, row in enumerate(scores_by_row)}
 
 
 def paired_difference(
@@ -81,9 +81,10 @@ def paired_difference(
 
     Both are scored on each resample, so what makes a test set easy or hard for both cancels.
     """
-    draws = _resampled_aurocs(labels, {"a": scores_a, "b": scores_b}, patients, resamples, seed, level)
+    both = {"a": scores_a, "b": scores_b}
+    draws = resampled_aurocs(labels, both, patients, resamples=resamples, seed=seed)
     difference = macro_auroc(labels, scores_a) - macro_auroc(labels, scores_b)
-    return difference, _interval(draws[:, 0] - draws[:, 1], resamples, level)
+    return difference, percentiles(draws[:, 0] - draws[:, 1], resamples, level)
 
 
 @dataclass(frozen=True)
@@ -114,15 +115,18 @@ class _Question:
         return auroc
 
 
-def _resampled_aurocs(
+def resampled_aurocs(
     labels: ArrayLike,
     scores_by_row: Mapping[str, ArrayLike],
     patients: ArrayLike,
-    resamples: int,
-    seed: int,
-    level: float,
+    *,
+    resamples: int = 2000,
+    seed: int = 0,
 ) -> NDArray[np.float64]:
-    """Macro AUROC of each row on each usable resample: (resamples_used, rows)."""
+    """Macro AUROC of each row on each usable resample: (resamples_used, rows), rows in the order given.
+
+    Arguments and errors are those of `auroc_intervals`.
+    """
     patient_of = np.asarray(patients)
     if not scores_by_row:
         raise RadlibError("There are no scores to resample; give at least one row.")
@@ -130,10 +134,8 @@ def _resampled_aurocs(
         raise RadlibError(
             f"Patients have shape {patient_of.shape} for {len(np.asarray(labels))} images; name one patient per image."
         )
-    if resamples < 1 or not 0 < level < 1:
-        raise RadlibError(
-            f"{resamples} resamples at level {level} make no interval; ask for at least 1 and 0 < level < 1."
-        )
+    if resamples < 1:
+        raise RadlibError(f"{resamples} resamples make no interval; ask for at least 1.")
     names, patient_of = np.unique(patient_of, return_inverse=True)
     if len(names) < 2:
         raise RadlibError(f"{len(names)} patient cannot be resampled; an interval needs at least two patients.")
@@ -168,6 +170,9 @@ def _multiplicities(generator: np.random.Generator, count: int, patients: int) -
     return np.ascontiguousarray(counts.T, dtype=np.float64)
 
 
-def _interval(draws: NDArray[np.float64], resamples: int, level: float) -> Interval:
+def percentiles(draws: NDArray[np.float64], resamples: int, level: float = 0.95) -> Interval:
+    """The central `level` of `draws` `(resamples_used,)`, of `resamples` that were asked for."""
+    if not 0 < level < 1:
+        raise RadlibError(f"An interval at level {level} does not exist; ask for 0 < level < 1.")
     low, high = np.quantile(draws, [(1 - level) / 2, (1 + level) / 2])
     return Interval(float(low), float(high), level, resamples, len(draws))

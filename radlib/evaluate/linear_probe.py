@@ -101,6 +101,34 @@ def linear_probe(
     )
 
 
+def with_shuffled_labels(
+    features: NDArray[Any],
+    labels: ArrayLike,
+    split: ArrayLike,
+    *,
+    n_classes: int,
+    learning_rate: float,
+    draws: int,
+    epochs: int = 100,
+    batch_size: int = 128,
+    seed: int = 0,
+) -> NDArray[np.float64]:
+    """Test scores (draws, N_test, K) of one head fitted to train + validation whose labels were dealt out anew.
+
+    What such a head says of test can only be chance: a score apart from 0.5 would tell of a label that leaked. All draws
+    are trained at once. Other arguments and errors are those of `linear_probe`, with the one input `features` (N, d).
+    """
+    cohort = open_cohort({"features": features}, labels, split, n_classes)
+    generator = np.random.default_rng([seed, 1])
+    order = [generator.permutation(len(cohort.fit)) for _ in range(draws)]
+    dealt = np.stack([cohort.fit_targets[each] for each in order], axis=1)  # (rows, draws, K)
+    rates, inputs = [learning_rate] * draws, {"features": features}
+    heads = _train(
+        inputs, cohort.fit, dealt, rates, cohort.multi_label, epochs=epochs, batch_size=batch_size, seed=seed
+    )
+    return heads["features"].probabilities(features, cohort.test).transpose(1, 0, 2)
+
+
 @dataclass
 class _Heads:
     """H heads of one input of width d, stacked so that a step is one matrix product for all of them.
@@ -134,16 +162,17 @@ class _Heads:
         return (features @ self.weight.T + self.bias).reshape(len(features), len(self.losses), -1)
 
     def step(self, features: NDArray[np.float32], targets: NDArray[np.float32], cosine: float) -> None:
-        """One SGD step on a batch: features (B, d), targets (B, K), learning rates times `cosine`.
+        """One SGD step on a batch: features (B, d), targets (B, K) or (B, H, K), learning rates times `cosine`.
 
         With the mean cross-entropy L = -1/B sum_b log p_b[y_b] the gradient by the logits is (p - y) / B,
         whether p is a softmax or one sigmoid per label (there the mean is also over the K labels); by the
         weight (H * K, d) it is (p - y)ᵀ features / B, and the velocity is v <- 0.9 v + gradient.
         """
-        logits, wanted = self.logits(features), targets[:, None]  # (B, H, K), (B, 1, K)
+        logits = self.logits(features)  # (B, H, K)
+        wanted = targets if targets.ndim == 3 else targets[:, None]  # every head its own targets, or all the same
         if self.multi_label:
             self.losses += (np.logaddexp(0, logits) - wanted * logits).mean(axis=(0, 2))
-            gradient = (expit(logits) - wanted) / np.float32(targets.size)
+            gradient = (expit(logits) - wanted) / np.float32(len(targets) * targets.shape[-1])
         else:
             logits -= logits.max(axis=2, keepdims=True)
             odds = np.exp(logits)
@@ -180,9 +209,9 @@ def _train(
     batch_size: int,
     seed: int,
 ) -> dict[str, _Heads]:
-    """Train inputs x learning rates on one stream of batches; targets (len(rows), K)."""
+    """Train inputs x learning rates on one stream of batches; targets (len(rows), K), or (len(rows), H, K)."""
     heads = {
-        name: _Heads.start(features.shape[1], targets.shape[1], learning_rates, multi_label, seed)
+        name: _Heads.start(features.shape[1], targets.shape[-1], learning_rates, multi_label, seed)
         for name, features in inputs.items()
     }
     # A head may diverge; its loss tells. Products this narrow gain nothing from a second thread, and the sums

@@ -38,7 +38,7 @@ def naive(labels, scores, patients, resamples, seed):
 
 def test_every_resample_equals_scikit_learn_on_copied_images():
     labels, scores, patients = cohort()
-    ours = bootstrap._resampled_aurocs(labels, scores, patients, 60, 3, 0.95)
+    ours = bootstrap.resampled_aurocs(labels, scores, patients, resamples=60, seed=3)
     for column, row in enumerate(scores):
         np.testing.assert_allclose(ours[:, column], naive(labels, scores[row], patients, 60, 3), atol=1e-10)
 
@@ -46,7 +46,7 @@ def test_every_resample_equals_scikit_learn_on_copied_images():
 def test_multi_label_resamples_equal_scikit_learn_on_copied_images():
     _, scores, patients = cohort()
     labels = np.random.default_rng(8).integers(0, 2, (len(patients), 3))
-    ours = bootstrap._resampled_aurocs(labels, scores, patients, 40, 0, 0.95)
+    ours = bootstrap.resampled_aurocs(labels, scores, patients, resamples=40, seed=0)
     np.testing.assert_allclose(ours[:, 1], naive(labels, scores["strong"], patients, 40, 0), atol=1e-10)
 
 
@@ -119,7 +119,7 @@ def test_intervals_cover_the_true_auroc_about_as_often_as_they_say():
         ({"patients": np.arange(5)}, "one patient per image"),
         ({"scores_by_row": {}}, "at least one row"),
         ({"resamples": 0}, "make no interval"),
-        ({"level": 1.0}, "make no interval"),
+        ({"level": 1.0}, "level 1.0 does not exist"),
         ({"labels": np.zeros(8, int)}, "same label"),
         ({"scores_by_row": {"row": np.full(8, np.nan)}}, "NaN"),
     ],

@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
 
 from radlib.errors import RadlibError
-from radlib.evaluate.linear_probe import INITIAL_STD, linear_probe
+from radlib.evaluate.auroc import macro_auroc
+from radlib.evaluate.linear_probe import INITIAL_STD, linear_probe, with_shuffled_labels
 
 
 def cohort(seed=0, n=300, widths=(12, 20), classes=3, multi_label=False):
@@ -212,3 +213,27 @@ def test_a_grid_that_is_not_positive_is_refused(change):
     inputs, labels, split = cohort()
     with pytest.raises(RadlibError, match="must be positive"):
         linear_probe(inputs, labels, split, n_classes=3, **change)
+
+
+def test_shuffled_labels_teach_nothing():
+    rng = np.random.default_rng(0)
+    labels = rng.integers(0, 2, 600)
+    features = (rng.normal(size=(600, 20)) + labels[:, None]).astype(np.float32)
+    split = np.repeat(["train", "validation", "test"], 200)
+    scores = with_shuffled_labels(features, labels, split, n_classes=2, learning_rate=0.01, draws=40, epochs=10, seed=0)
+    assert scores.shape == (40, 200, 2)
+    areas = [macro_auroc(labels[400:], draw) for draw in scores]
+    assert abs(np.mean(areas) - 0.5) < 4 * np.std(areas) / np.sqrt(40)
+    honest = linear_probe({"f": features}, labels, split, n_classes=2, epochs=10)
+    assert macro_auroc(labels[400:], honest.scores) > 0.95
+
+
+def test_a_shuffled_draw_is_the_head_it_would_be_alone():
+    rng = np.random.default_rng(1)
+    labels = rng.integers(0, 2, (90, 3))
+    features = rng.normal(size=(90, 4)).astype(np.float32)
+    split = np.repeat(["train", "validation", "test"], 30)
+    given = {"n_classes": 3, "learning_rate": 0.05, "epochs": 5, "batch_size": 16, "seed": 4}
+    many = with_shuffled_labels(features, labels, split, draws=3, **given)
+    one = with_shuffled_labels(features, labels, split, draws=1, **given)
+    np.testing.assert_allclose(many[0], one[0], atol=1e-6)

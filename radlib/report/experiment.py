@@ -1,0 +1,154 @@
+"""What the notebooks that classify share: their parameters, the datasets they open, and the checks at the door."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Literal, TypeVar
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from radlib import assets
+from radlib.data import catalog, standins
+from radlib.data.dataset import Dataset
+from radlib.errors import RadlibError
+from radlib.evaluate import cases
+from radlib.evaluate.cases import Cases
+from radlib.evaluate.probe import open_cohort
+from radlib.models import backbones, runtime
+from radlib.report import result
+from radlib.report.parameters import list_of_names, validated
+from radlib.report.result import BackboneUsed, Record
+
+
+class Settings(Record):
+    """Parameters that every notebook of classification takes; each says in its own cell what they mean."""
+
+    datasets: Annotated[tuple[str, ...], Field(min_length=1)]
+    data_root: str = ""
+    split_file: str = ""
+    backbones: tuple[str, ...] = ()
+    image_size: Annotated[int, Field(gt=0, le=2048)] = 224  # px; the paper's largest is SAM's 1,024
+    resamples: Annotated[int, Field(ge=100)] = 2000
+    seed: Annotated[int, Field(ge=0)] = 0
+    device: str = "auto"
+    protocol: Literal["ours", "authors"] = "ours"
+    results_dir: str = ""
+    data_note: str = ""
+
+    _names = field_validator("datasets", "backbones", mode="before")(list_of_names)
+
+
+Given = TypeVar("Given", bound=Settings)
+
+
+def checked(model: type[Given], given: Mapping[str, object]) -> Given:
+    """The notebook's parameters with types and names checked; the rows that need no model hub if none is named.
+
+    Raises RadlibError naming the first parameter that is wrong.
+    """
+    settings = validated(model, given)
+    rows = settings.backbones or tuple(backbones.default_backbones())
+    for name in rows:
+        backbones.check_image_size(backbones.spec(name), settings.image_size)
+    for name in settings.datasets:
+        catalog.check_name(name)
+        if catalog.TASKS.get(name) == "segmentation":
+            raise RadlibError(f"Dataset '{name}' has masks and no labels; name one of the datasets to classify.")
+    runtime.name(settings.device)
+    if settings.split_file and len(settings.datasets) > 1:
+        raise RadlibError("Parameter 'split_file' is of one dataset; name one in 'datasets'.")
+    return settings.model_copy(update={"backbones": rows})
+
+
+@dataclass(frozen=True)
+class Cohort:
+    """One dataset asked for: opened, or the sentence that says why it is not."""
+
+    name: str
+    dataset: Dataset | None
+    missing: str = ""
+
+
+def open_cohort_of(name: str, data_root: str, protocol: str, split_file: str = "") -> Cohort:
+    """Dataset `name` below `data_root`, or its stand-in where that is empty; a fault becomes the cohort's sentence."""
+    try:
+        root = data_root or standins.write(name, assets.cache_dir() / "standins" / name)
+        return Cohort(name, catalog.open_dataset(name, root, protocol, split_file))
+    except RadlibError as error:
+        return Cohort(name, None, str(error))
+
+
+def open_datasets(settings: Settings) -> list[Dataset]:
+    """The datasets asked for; one that cannot be opened beside others is named in a printed line.
+
+    Raises RadlibError when none can be opened: with the only one's sentence, or with all of them.
+    """
+    cohorts = [open_cohort_of(name, settings.data_root, settings.protocol, settings.split_file)
+               for name in settings.datasets]  # fmt: skip
+    refuse_if_all_missing(cohorts)
+    for cohort in cohorts:
+        if cohort.dataset is None:
+            print(f"{cohort.name} is left out: {cohort.missing}")
+    return [cohort.dataset for cohort in cohorts if cohort.dataset is not None]
+
+
+def refuse_if_all_missing(cohorts: list[Cohort]) -> None:
+    """Raise RadlibError with every cohort's sentence when none could be opened."""
+    if all(cohort.dataset is None for cohort in cohorts):
+        raise RadlibError(" ".join(cohort.missing for cohort in cohorts))
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """A dataset that passed every check, and where the Results of `table` about it go."""
+
+    dataset: Dataset
+    whole: Cases
+    settings: Settings
+    table: str
+    folder: Path
+
+    @property
+    def split(self) -> np.ndarray:
+        """`(M,)` the split of every case."""
+        return self.whole.samples["split"].to_numpy()
+
+    @property
+    def n_classes(self) -> int:
+        """K."""
+        return len(self.dataset.classes)
+
+
+def begin(dataset: Dataset, settings: Settings, table: str) -> Experiment:
+    """Everything that can be refused is refused here, before an image is encoded or a weight downloaded twice.
+
+    Raises RadlibError for masks without labels, labels no classifier could be scored on, a single patient in test,
+    weights that cannot be had, and a folder for Results that cannot be made.
+    """
+    if dataset.task == "segmentation":
+        raise RadlibError(f"{dataset.title} has masks and no labels; probe one of the datasets to classify.")
+    whole = cases.of(dataset)
+    split = whole.samples["split"].to_numpy()
+    try:
+        open_cohort({"labels alone": np.empty((len(whole), 0))}, whole.labels, split, len(dataset.classes))
+    except RadlibError as error:
+        raise RadlibError(f"{dataset.root}: {error}") from error
+    if whole.samples["patient"][split == "test"].nunique() < 2:
+        raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
+    folder = Path(settings.results_dir or f"results/{dataset.origin}")
+    result.make_folder(folder, table)
+    for name in settings.backbones:  # a row whose weights cannot be had is told before others cost minutes
+        backbones.fetch_weights(name)
+    return Experiment(dataset, whole, settings, table, folder)
+
+
+def used(backbone: backbones.Backbone, runs_on: str) -> BackboneUsed:
+    """How a Result names `backbone`; `runs_on` is the runtime's name."""
+    return BackboneUsed(
+        id=backbone.spec.id,
+        title=backbone.spec.title,
+        weights_sha256=backbone.weights_sha256,
+        image_size=backbone.image_size,
+        runtime=runs_on,
+    )
