@@ -88,7 +88,7 @@ def paired_difference(
 
 
 @dataclass(frozen=True)
-class _Question:
+class Question:
     """One class of one row, sorted once: who is above whom does not depend on the resample."""
 
     positives: NDArray[np.intp]  # (n1,) images
@@ -97,7 +97,8 @@ class _Question:
     below_or_tied: NDArray[np.intp]  # (n1,) … or the same
 
     @classmethod
-    def of(cls, is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> "_Question":
+    def of(cls, is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> "Question":
+        """The question who of `is_positive` (N,) is above whom by `scores` (N,)."""
         positives, negatives = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
         negatives = negatives[np.argsort(scores[negatives], kind="stable")]
         places = (np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right"))
@@ -140,10 +141,10 @@ def resampled_aurocs(
     if len(names) < 2:
         raise RadlibError(f"{len(names)} patient cannot be resampled; an interval needs at least two patients.")
 
-    questions: list[list[_Question]] = []  # rows x scorable classes
+    questions: list[list[Question]] = []  # rows x scorable classes
     for scores in scores_by_row.values():
         positives, columns = one_vs_rest(labels, scores)
-        questions.append([_Question.of(positives[:, c], columns[:, c]) for c in np.flatnonzero(scorable(positives))])
+        questions.append([Question.of(positives[:, c], columns[:, c]) for c in np.flatnonzero(scorable(positives))])
 
     generator = np.random.default_rng(seed)
     chunk = max(1, CHUNK_WEIGHTS // len(patient_of))

@@ -34,6 +34,7 @@ def linear_probe(
     epochs: int = 100,
     batch_size: int = 128,
     seed: int = 0,
+    refit: bool = True,
 ) -> Probe:
     """Train every head on train, choose on validation, refit on both, score test.
 
@@ -47,6 +48,7 @@ def linear_probe(
         epochs: passes over the rows.
         batch_size: rows per step; the last batch of an epoch may be smaller.
         seed: of the first weights and of the order of the rows.
+        refit: False scores test by the chosen head as it was trained on train alone.
 
     Returns:
         A `Probe`. Among equal validation AUROCs the smaller learning rate wins, then the input given first. A
@@ -60,7 +62,7 @@ def linear_probe(
     if not rates or min(*rates, epochs, batch_size) <= 0:
         raise RadlibError("Learning rates, epochs and batch size must be positive and at least one rate given.")
     cohort = open_cohort(inputs, labels, split, n_classes)
-    schedule = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
+    schedule: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
 
     heads = _train(inputs, cohort.train, cohort.train_targets, rates, cohort.multi_label, **schedule)
     validation: list[dict[str, Any]] = []
@@ -73,9 +75,11 @@ def linear_probe(
     best = choose(validation, "learning_rate")
 
     name, rate = best["input"], best["learning_rate"]
-    chosen = {name: inputs[name]}
-    refit = _train(chosen, cohort.fit, cohort.fit_targets, [rate], cohort.multi_label, **schedule)[name]
-    scores = refit.probabilities(inputs[name], cohort.test)[:, 0]
+    if refit:
+        again = _train({name: inputs[name]}, cohort.fit, cohort.fit_targets, [rate], cohort.multi_label, **schedule)
+        scores = again[name].probabilities(inputs[name], cohort.test)[:, 0]
+    else:
+        scores = heads[name].probabilities(inputs[name], cohort.test)[:, rates.index(rate)]
     if not np.isfinite(scores).all():
         raise RadlibError(f"The chosen head ({name}, learning rate {rate:g}) diverged when refitted; lower the grid.")
     return Probe(
@@ -95,7 +99,7 @@ def linear_probe(
             "schedule": "cosine to 0, per step",
             "initialisation": f"weights N(0, {INITIAL_STD}^2), bias 0",
             "loss": "binary cross-entropy" if cohort.multi_label else "cross-entropy",
-            "refit_on": "train + validation",
+            "refit_on": "train + validation" if refit else "nothing",
             "chosen": {"input": name, "learning_rate": rate},
         },
     )
@@ -115,18 +119,46 @@ def with_shuffled_labels(
 ) -> NDArray[np.float64]:
     """Test scores (draws, N_test, K) of one head fitted to train + validation whose labels were dealt out anew.
 
-    What such a head says of test can only be chance: a score apart from 0.5 would tell of a label that leaked. All draws
-    are trained at once. Other arguments and errors are those of `linear_probe`, with the one input `features` (N, d).
+    What such a head says of test can only be chance: a score apart from 0.5 would tell of a label that leaked. All
+    draws are trained at once, on features less their mean over the fitted rows: otherwise a rare class, shuffled
+    or not, would push every head towards that mean, which may happen to tell the classes apart. Other arguments and
+    errors are those of `linear_probe`, with the one input `features` (N, d).
     """
     cohort = open_cohort({"features": features}, labels, split, n_classes)
     generator = np.random.default_rng([seed, 1])
     order = [generator.permutation(len(cohort.fit)) for _ in range(draws)]
     dealt = np.stack([cohort.fit_targets[each] for each in order], axis=1)  # (rows, draws, K)
-    rates, inputs = [learning_rate] * draws, {"features": features}
+    centred = _Centred(features, _mean(features, cohort.fit))
     heads = _train(
-        inputs, cohort.fit, dealt, rates, cohort.multi_label, epochs=epochs, batch_size=batch_size, seed=seed
+        {"features": centred},
+        cohort.fit,
+        dealt,
+        [learning_rate] * draws,
+        cohort.multi_label,
+        epochs=epochs,
+        batch_size=batch_size,
+        seed=seed,
+        starts=range(seed, seed + draws),  # equal first weights would lean all draws the same way
     )
-    return heads["features"].probabilities(features, cohort.test).transpose(1, 0, 2)
+    return heads["features"].probabilities(centred, cohort.test).transpose(1, 0, 2)
+
+
+class _Centred:
+    """Rows of `features` less `mean`, computed as they are read."""
+
+    def __init__(self, features: NDArray[Any], mean: NDArray[np.float32]) -> None:
+        self.features, self.mean, self.shape = features, mean, features.shape
+
+    def __getitem__(self, rows: NDArray[np.intp]) -> NDArray[np.float32]:
+        return _read(self.features, rows) - self.mean
+
+
+def _mean(features: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+    """Mean over `rows` (n,) -> (d,), read in pieces."""
+    total = np.zeros(features.shape[1])
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        total += _read(features, rows[start : start + ROWS_AT_ONCE]).sum(axis=0, dtype=np.float64)
+    return (total / len(rows)).astype(np.float32)
 
 
 @dataclass
@@ -146,12 +178,12 @@ class _Heads:
 
     @classmethod
     def start(
-        cls, width: int, n_classes: int, learning_rates: Sequence[float], multi_label: bool, seed: int
+        cls, width: int, n_classes: int, learning_rates: Sequence[float], multi_label: bool, seeds: Sequence[int]
     ) -> "_Heads":
-        # Every head starts from the same weights, drawn from the seed alone: trained among others it is the
-        # head it would be alone.
-        one = INITIAL_STD * np.random.default_rng(seed).standard_normal((n_classes, width), dtype=np.float32)
-        weight = np.tile(one, (len(learning_rates), 1))
+        # A head starts from weights drawn from its seed alone: trained among others it is the head it would be alone.
+        shape = (n_classes, width)
+        drawn = {one: np.random.default_rng(one).standard_normal(shape, dtype=np.float32) for one in set(seeds)}
+        weight = np.concatenate([np.float32(INITIAL_STD) * drawn[one] for one in seeds])
         bias = np.zeros(len(weight), np.float32)
         rates = np.repeat(np.asarray(learning_rates, np.float32), n_classes)
         losses = np.zeros(len(learning_rates), np.float32)
@@ -188,7 +220,7 @@ class _Heads:
         self.weight -= rates[:, None] * self.weight_velocity
         self.bias -= rates * self.bias_velocity
 
-    def probabilities(self, features: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[np.float64]:
+    def probabilities(self, features: "NDArray[Any] | _Centred", rows: NDArray[np.intp]) -> NDArray[np.float64]:
         """(len(rows), H, K). In float64, where a probability near 1 does not yet tie with its neighbours."""
         with np.errstate(over="ignore", invalid="ignore"):
             pieces = [
@@ -199,7 +231,7 @@ class _Heads:
 
 
 def _train(
-    inputs: Mapping[str, NDArray[Any]],
+    inputs: "Mapping[str, NDArray[Any] | _Centred]",
     rows: NDArray[np.intp],
     targets: NDArray[np.float32],
     learning_rates: Sequence[float],
@@ -208,10 +240,15 @@ def _train(
     epochs: int,
     batch_size: int,
     seed: int,
+    starts: Sequence[int] = (),
 ) -> dict[str, _Heads]:
-    """Train inputs x learning rates on one stream of batches; targets (len(rows), K), or (len(rows), H, K)."""
+    """Train inputs x learning rates on one stream of batches; targets (len(rows), K), or (len(rows), H, K).
+
+    `starts` seeds the first weights head by head; by default all have `seed`.
+    """
+    seeds = starts or [seed] * len(learning_rates)
     heads = {
-        name: _Heads.start(features.shape[1], targets.shape[-1], learning_rates, multi_label, seed)
+        name: _Heads.start(features.shape[1], targets.shape[-1], learning_rates, multi_label, seeds)
         for name, features in inputs.items()
     }
     # A head may diverge; its loss tells. Products this narrow gain nothing from a second thread, and the sums
@@ -235,6 +272,6 @@ def _batches(n: int, epochs: int, batch_size: int, seed: int) -> Iterator[tuple[
         yield (1 + np.cos(np.pi * step / (epochs * per_epoch))) / 2, order[start : start + batch_size]
 
 
-def _read(features: NDArray[Any], rows: NDArray[np.intp]) -> NDArray[np.float32]:
+def _read(features: "NDArray[Any] | _Centred", rows: NDArray[np.intp]) -> NDArray[np.float32]:
     """Rows of an array or a memory map as float32 (len(rows), d)."""
     return np.asarray(features[rows], dtype=np.float32)

@@ -64,7 +64,7 @@ def probe_backbones(dataset: Dataset, settings: Probing, table: str = "table04",
 
 
 def measure_frozen(begun: Experiment, settings: Probing, progress: bool = True) -> list[Row]:
-    """The rows of `probe_backbones` without writing them: backbones in order, each with its protocols, then controls."""
+    """The rows of `probe_backbones`, not yet written: backbones in order, each with its protocols, then controls."""
     rows: list[Row] = []
     for number, name in enumerate(settings.backbones):
         backbone = backbones.load(name, settings.image_size, settings.seed)
@@ -118,7 +118,7 @@ def _shuffled(found: Row | None, used: BackboneUsed, inputs: Inputs, begun: Expe
     """The chosen head of the linear probe fitted to labels that were dealt out anew: it can know nothing."""
     labels, split, n = begun.whole.labels, begun.split, begun.n_classes
     started = time.perf_counter()
-    schedule = {"n_classes": n, "epochs": settings.epochs, "seed": settings.seed}
+    schedule: dict[str, Any] = {"n_classes": n, "epochs": settings.epochs, "seed": settings.seed}
     probe = found.probe if found else linear_probe(inputs, labels, split, **schedule)
     chosen = inputs[probe.head["input"]]
     scores = with_shuffled_labels(
