@@ -18,8 +18,6 @@ from radlib.errors import RadlibError
 from radlib.evaluate.linear_probe import linear_probe
 from radlib.evaluate.probe import Probe
 
-ALL = None  # shots: every training patient, those whose images differ in label included
-
 
 def few_shot(
     inputs: Mapping[str, NDArray[Any]],
@@ -119,9 +117,17 @@ def draw_patients(
     return np.asarray(names[taken])
 
 
-def most_shots(labels: ArrayLike, split: ArrayLike, patients: ArrayLike, classes: Sequence[str], grid: Sequence[int],
-               draws: int, seed: int) -> tuple[int, ...]:  # fmt: skip
-    """Those of `grid` for which every one of `draws` draws finds enough patients of every class."""
+def possible_shots(
+    labels: ArrayLike,
+    split: ArrayLike,
+    patients: ArrayLike,
+    classes: Sequence[str],
+    *,
+    grid: Sequence[int],
+    draws: int,
+    seed: int,
+) -> tuple[int, ...]:
+    """Those of `grid` for which every draw finds enough patients of every class; other arguments as `few_shot`'s."""
 
     def possible(shots: int) -> bool:
         try:

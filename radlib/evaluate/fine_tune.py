@@ -23,6 +23,7 @@ from torchvision.transforms import InterpolationMode
 from torchvision.transforms.v2 import RandomResizedCrop
 from tqdm import tqdm
 
+from radlib import memory
 from radlib.data.preprocess import normalised
 from radlib.data.squares import Squares
 from radlib.errors import RadlibError
@@ -71,15 +72,15 @@ class Tuned:
     """What came of it: a `Probe` as linear probing gives, and what it cost.
 
     trainable_parameters: of backbone and chosen head. epochs_run: in this call, 0 when everything came from a
-    checkpoint. seconds: training and validating, over all calls that made this result. gpu_mb: largest allocation on
-    the GPU in MB, None on a CPU.
+    checkpoint. seconds: training and validating, over all calls that made this result. peak_memory_mb: largest
+    resident memory of the process meanwhile, on a GPU the largest allocation there, in MB.
     """
 
     probe: Probe
     trainable_parameters: int
     epochs_run: int
     seconds: float
-    gpu_mb: float | None
+    peak_memory_mb: float
 
 
 def fine_tune(
@@ -124,9 +125,11 @@ def fine_tune(
     if not (state and state["finished"]):
         for epoch in range(first, settings.epochs):
             started = time.perf_counter()
-            run.train(epoch, progress)
-            run.validate(epoch)
+            with memory.peak() as held:
+                run.train(epoch, progress)
+                run.validate(epoch)
             run.seconds += time.perf_counter() - started
+            run.remember(held.mb)
             checkpoint.write(saved, agrees, run.state(epoch + 1))
         run.test()
         checkpoint.write(saved, agrees, run.finished_state())
@@ -151,6 +154,7 @@ class _Run:
     n_classes: int
     where: torch.device
     seconds: float = 0.0
+    peak_mb: float = 0.0
     history: list[dict[str, Any]] = field(default_factory=list)
     best: dict[str, Any] = field(default_factory=dict)
     scores: NDArray[np.float64] | None = None
@@ -270,11 +274,18 @@ class _Run:
 
     def _outcome(self, epochs_done: int, finished: bool) -> dict[str, Any]:
         facts = {"finished": finished, "epochs_done": epochs_done}
-        return {**facts, "history": self.history, "best": self.best, "seconds": self.seconds}
+        costs = {"seconds": self.seconds, "peak_mb": self.peak_mb}
+        return {**facts, **costs, "history": self.history, "best": self.best}
+
+    def remember(self, held_mb: float) -> None:
+        """The memory an epoch held counts when it is the most so far."""
+        on_gpu = torch.cuda.max_memory_allocated(self.where) / memory.MB if self.where.type == "cuda" else None
+        self.peak_mb = max(self.peak_mb, held_mb if on_gpu is None else on_gpu)
 
     def resume(self, state: dict[str, Any]) -> int:
         """Take up a checkpoint's `state`; returns how many epochs it has done."""
-        self.history, self.best, self.seconds = state["history"], state["best"], state["seconds"]
+        self.history, self.best = state["history"], state["best"]
+        self.seconds, self.peak_mb = state["seconds"], state["peak_mb"]
         if state["finished"]:
             self.scores = state["scores"].numpy()
         else:
@@ -298,8 +309,7 @@ class _Run:
         )
         head = self.heads.heads[self.best["number"]]
         learned = adapters.trainable_parameters(self.module) + sum(weight.numel() for weight in head.parameters())
-        gpu = torch.cuda.max_memory_allocated(self.where) / 1e6 if self.where.type == "cuda" else None
-        return Tuned(probe, learned, epochs_run, self.seconds, gpu)
+        return Tuned(probe, learned, epochs_run, self.seconds, self.peak_mb)
 
 
 def _hyperparameters(settings: Settings) -> dict[str, Any]:

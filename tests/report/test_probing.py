@@ -5,6 +5,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from radlib.errors import RadlibError
+from radlib.models import backbones
 from radlib.report import probing, result
 
 
@@ -17,6 +18,7 @@ def measure(clinic, **changes):
         epochs=5,
         resamples=200,
         results_dir=str(clinic.parent / "results"),
+        controls=False,
     )
     run = probing.checked(**(given | changes))
     (cohort,) = probing.open_datasets(run)
@@ -76,11 +78,12 @@ def put_in_test(clinic, *rows):
         ({"resamples": 3}, "Parameter 'resamples' is 3"),
         ({"backbones": ["dinov2_vits"]}, "no backbone called 'dinov2_vits'; did you mean 'dinov2_vits14'"),
         ({"datasets": "brain_tumour"}, "no dataset called 'brain_tumour'; did you mean 'brain_tumor'"),
-        ({"protocols": ["knn"]}, "Parameter 'protocols.0' is 'knn'"),
+        ({"protocols": ["lora"]}, "Parameter 'protocols.0' is 'lora'"),
         ({"device": "gpu"}, "no device called 'gpu'"),
         ({"image_size": 225, "backbones": "vits14_random"}, "225 is not a multiple of the patch size 14.*224 and 238"),
         ({"protocol": "theirs"}, "Parameter 'protocol' is 'theirs'"),
-        ({"split_file": "s.csv", "datasets": ["manifest", "amos"]}, "'split_file' is of one dataset"),
+        ({"datasets": "amos"}, "Dataset 'amos' has masks and no labels"),
+        ({"split_file": "s.csv", "datasets": ["manifest", "chexpert"]}, "'split_file' is of one dataset"),
         ({"split_file": "/none/s.csv"}, "There is no /none/s.csv"),
         ({"data_root": "/nowhere"}, "/nowhere does not exist"),
     ],
@@ -115,7 +118,7 @@ def test_weights_that_cannot_be_had_are_told_before_any_image_is_encoded(clinic,
     def offline(timm_name):
         raise RadlibError(f"The weights of '{timm_name}' are not in the local hub cache.")
 
-    monkeypatch.setattr(probing.backbones.hub, "weights_file", offline)
+    monkeypatch.setattr(backbones.hub, "weights_file", offline)
     monkeypatch.setattr(probing.features, "extract", lambda *_, **__: pytest.fail("an image was encoded"))
     with pytest.raises(RadlibError, match=r"vit_small_patch14_dinov2\.lvd142m' are not"):
         measure(clinic, backbones=["efficientnet_lite0", "dinov2_vits14"], image_size=224)
