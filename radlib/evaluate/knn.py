@@ -13,7 +13,7 @@ labelled neighbours among their k nearest other rows (and the same for rows with
 """
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,12 +23,15 @@ from radlib.errors import RadlibError
 from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.probe import Cohort, Probe, choose, open_cohort
 
-QUERIES_AT_ONCE = 1024
+QUERIES_AT_ONCE = 512
 TRAIN_AT_ONCE = 16384
-"""Rows of one block: 64 MB of similarities, and 100 MB of train rows at width 1,536."""
+"""Rows of one block: 32 MB of similarities (float32), 64 MB of their order (int64) and 100 MB of train rows at width
+1,536. Wide enough that the product, not Python, takes the time; smaller ones would read the queries more often."""
 
 Rows = NDArray[np.intp]
 Targets = NDArray[np.float32]
+Scores = Callable[[Rows, Targets, Rows, Sequence[int]], list[NDArray[np.float64]]]
+"""Fit rows and their targets (n, K), queries, every k wanted -> scores (Q, K) of each k."""
 
 
 def neighbours(
@@ -57,7 +60,7 @@ def neighbours(
             if leave_one_out:
                 near[queries[rows][:, None] == block[None]] = -np.inf
             keep = min(k, near.shape[1])
-            best = np.argpartition(-near, keep - 1, axis=1)[:, :keep]
+            best = np.argpartition(near, -keep, axis=1)[:, -keep:]
             candidates = np.concatenate([similarity[rows], np.take_along_axis(near, best, 1)], axis=1)
             places = np.concatenate([index[rows], best + low], axis=1)
             order = np.argsort(-candidates, axis=1, kind="stable")[:, :k]
@@ -86,13 +89,17 @@ def ml_knn(
         smoothing: s above; 1 in the authors' repository (Laplace).
 
     Returns:
-        A `Probe`; scores are posteriors, of exclusive classes divided by their sum.
+        A `Probe`; scores are posteriors, of exclusive classes divided by their sum. A k that train has too few other
+        rows for is left out and named in the hyperparameters.
 
     Raises:
-        RadlibError: what `open_cohort` refuses, or a k that train has too few rows for.
+        RadlibError: what `open_cohort` refuses, a k below 1, no k that train has rows for, or a smoothing that is not
+            positive.
     """
     started = time.perf_counter()
-    cohort = _open(features, labels, split, n_classes, ks)
+    if not 0 < smoothing < np.inf:
+        raise RadlibError(f"ML-kNN's smoothing is {smoothing:g}; it must be positive, or unseen counts have no chance.")
+    cohort, usable = _open(features, labels, split, n_classes, ks, leave_one_out=True)
 
     def scores(fit: Rows, targets: Targets, queries: Rows, wanted: Sequence[int]) -> list[NDArray[np.float64]]:
         _, own = neighbours(features, fit, fit, max(wanted), leave_one_out=True)
@@ -100,7 +107,7 @@ def ml_knn(
         return [_posterior(targets, own[:, :k], theirs[:, :k], smoothing, cohort.multi_label) for k in wanted]
 
     settings = {"protocol": "knn", "smoothing": smoothing}
-    return _choose(cohort, scores, ks, settings, started)
+    return _choose(cohort, scores, ks, usable, settings, started)
 
 
 def weighted_knn(
@@ -114,16 +121,17 @@ def weighted_knn(
 ) -> Probe:
     """A vote of the k nearest, each weighing exp(cosine / temperature), as DINOv2's evaluation; k chosen on validation.
 
-    Arguments, answer and errors are those of `ml_knn`, but that a k larger than train is left out and named in the
-    hyperparameters. Grid and temperature are DINOv2's.
+    Arguments, answer and errors are those of `ml_knn`, the temperature being what must be positive. For 0/1 labels a
+    score is the weighted share of neighbours that bear the label. Grid and temperature are DINOv2's.
     """
     started = time.perf_counter()
-    n_train = int((np.asarray(split) == "train").sum())
-    usable = [k for k in ks if k <= n_train]
-    cohort = _open(features, labels, split, n_classes, usable or ks)
+    if not 0 < temperature < np.inf:
+        raise RadlibError(f"The temperature is {temperature:g}; it must be positive, so that nearer rows weigh more.")
+    cohort, usable = _open(features, labels, split, n_classes, ks, leave_one_out=False)
 
     def scores(fit: Rows, targets: Targets, queries: Rows, wanted: Sequence[int]) -> list[NDArray[np.float64]]:
         similarity, index = neighbours(features, fit, queries, max(wanted))
+        # less the largest, so that no exponential overflows at a low temperature
         weights = np.exp((similarity - similarity[:, :1]).astype(np.float64) / temperature)
         found = []
         for k in wanted:
@@ -133,23 +141,32 @@ def weighted_knn(
             found.append(votes / weights[:, :k].sum(axis=1, keepdims=True))
         return found
 
-    settings = {"protocol": "weighted_knn", "temperature": temperature, "ks_left_out": [k for k in ks if k > n_train]}
-    return _choose(cohort, scores, usable, settings, started)
+    settings = {"protocol": "weighted_knn", "temperature": temperature}
+    return _choose(cohort, scores, ks, usable, settings, started)
 
 
-def _open(features: NDArray[Any], labels: ArrayLike, split: ArrayLike, n_classes: int, ks: Sequence[int]) -> Cohort:
+def _open(
+    features: NDArray[Any], labels: ArrayLike, split: ArrayLike, n_classes: int, ks: Sequence[int], leave_one_out: bool
+) -> tuple[Cohort, list[int]]:
+    """The cohort, and which of `ks` train has rows for, in the order given."""
     cohort = open_cohort({"last layer": features}, labels, split, n_classes)
-    if not ks or min(ks) < 1 or max(ks) > len(cohort.train) - 1:
-        raise RadlibError(
-            f"{max(ks, default=0)} neighbours are asked for and train has {len(cohort.train)} rows; ask for fewer."
-        )
-    return cohort
+    if not ks or min(ks) < 1:
+        raise RadlibError(f"The numbers of neighbours are {list(ks)}; give at least one, each 1 or more.")
+    n = len(cohort.train)
+    usable = [k for k in ks if k <= n - leave_one_out]
+    if not usable:
+        raise RadlibError(f"At least {min(ks)} neighbours are asked for and train has {n} rows; ask for fewer.")
+    return cohort, usable
 
 
-def _choose(cohort: Cohort, scores: Any, ks: Sequence[int], settings: dict[str, Any], started: float) -> Probe:
+def _choose(
+    cohort: Cohort, scores: Scores, ks: Sequence[int], usable: list[int], settings: dict[str, Any], started: float
+) -> Probe:
+    """Score validation for every usable k from train alone, then test for the best from train + validation."""
+    found = scores(cohort.train, cohort.train_targets, cohort.validation, usable)
     validation = [
-        {"k": k, "validation_auroc": macro_auroc(cohort.validation_labels, found), "diverged": False}
-        for k, found in zip(ks, scores(cohort.train, cohort.train_targets, cohort.validation, ks), strict=True)
+        {"k": k, "validation_auroc": macro_auroc(cohort.validation_labels, one), "diverged": False}
+        for k, one in zip(usable, found, strict=True)
     ]
     best = {"k": choose(validation, "k")["k"]}
     (test,) = scores(cohort.fit, cohort.fit_targets, cohort.test, [best["k"]])
@@ -162,7 +179,8 @@ def _choose(cohort: Cohort, scores: Any, ks: Sequence[int], settings: dict[str, 
         hyperparameters={
             **settings,
             "similarity": "cosine",
-            "ks": list(ks),
+            "ks": usable,
+            "ks_left_out": [k for k in ks if k not in usable],
             "refit_on": "train + validation",
             "chosen": best,
         },
@@ -196,6 +214,10 @@ def _posterior(
 
 def _unit(features: NDArray[Any], rows: Rows) -> NDArray[np.float32]:
     """Rows as float32 of length 1; a row of zeros stays."""
-    found = np.asarray(features[rows], dtype=np.float32)
+    found = features[rows].astype(np.float32)
+    largest = np.abs(found).max(axis=1, keepdims=True)
+    # by the largest entry first: squares of very large or very small ones would overflow or vanish
+    found /= np.where(largest > 0, largest, 1)
     length = np.linalg.norm(found, axis=1, keepdims=True)
-    return (found / np.where(length > 0, length, 1)).astype(np.float32, copy=False)
+    found /= np.where(length > 0, length, 1)
+    return found

@@ -7,7 +7,7 @@ import pandas as pd
 from radlib.errors import unknown_name
 
 SOURCE = "Baharoon et al., arXiv 2312.02366"
-TABLES = ("table01", "table04")
+TABLES = tuple(f"table{number:02d}" for number in range(1, 11))
 
 
 def table(name: str) -> pd.DataFrame:
@@ -15,7 +15,15 @@ def table(name: str) -> pd.DataFrame:
 
     ``table01``: dataset, title, exam, task (CLS to classify, SEG to segment), labels, classes (of masks with the
     background, except AMOS), images, dimensions.
-    ``table04``: method, architecture, backbone, dataset, auroc (0 to 1).
+    ``table02``: method, architecture, backbone, dataset, images, parameters (as printed, "1,100M").
+    ``table03``: method, architecture, backbone, segmenter, trainable, share, total (as printed).
+    ``table04``: method, architecture, backbone, dataset, auroc (0 to 1); ``table05`` also protocol.
+    ``table06``: backbone, segmenter (linear, unet_decoder), dataset, score (mean of Dice and Jaccard, 0 to 1),
+    printed_delta (in points). ``table07``: method, architecture, backbone (none from scratch), segmenter (unet and
+    transunet from scratch, unet_decoder), dataset, score.
+    ``table08``: method, backbone, protocol, trainable, share (as printed), dataset, auroc.
+    ``table09``: method, architecture, backbone, image_size (px), segmenter, dataset, score. ``table10``: method,
+    architecture, backbone, image_size, dataset, auroc.
     """
     if name not in TABLES:
         raise unknown_name("table of the paper", name, TABLES)

@@ -1,3 +1,7 @@
+"""Nearest neighbours against scikit-learn, ML-kNN by hand and by a plain loop, the weighted vote by its formula."""
+
+import json
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -136,22 +140,69 @@ def test_order_and_scale_of_rows_do_not_matter(seed, scale):
 def test_zeros_are_near_nothing():
     features, labels = cohort()
     features[100] = 0
-    assert np.isfinite(weighted_knn(features, labels, SPLIT, n_classes=3).scores).all()
+    similarity, _ = neighbours(features, np.arange(80), np.array([100]), 80)
+    np.testing.assert_array_equal(similarity, np.zeros((1, 80)))
+    probe = weighted_knn(features, labels, SPLIT, n_classes=3, ks=(60,))
+    assert np.isfinite(probe.scores).all()
+
+
+@pytest.mark.parametrize("scale", [1e30, 1e-30])
+def test_lengths_whose_squares_leave_float32_change_nothing(scale):
+    features, _ = cohort()
+    train, queries = np.arange(60), np.arange(60, 105)
+    similarity, index = neighbours(features * np.float32(scale), train, queries, 4)
+    expected = neighbours(features, train, queries, 4)
+    np.testing.assert_array_equal(index, expected[1])
+    np.testing.assert_allclose(similarity, expected[0], atol=1e-6)
+
+
+def test_the_weighted_vote_of_labels_is_each_labels_share():
+    features, labels = cohort(multi_label=True)
+    probe = weighted_knn(features, labels, SPLIT, n_classes=4, ks=(7,), temperature=0.001)
+    unit = features.astype(np.float64) / np.linalg.norm(features, axis=1, keepdims=True)
+    similarity = unit[80:] @ unit[:80].T
+    near = np.argsort(-similarity, axis=1)[:, :7]
+    found = np.take_along_axis(similarity, near, axis=1)
+    weights = np.exp((found - found[:, :1]) / 0.001)
+    expected = (weights[:, :, None] * labels[near]).sum(axis=1) / weights.sum(axis=1, keepdims=True)
+    np.testing.assert_allclose(probe.scores, expected, atol=1e-3)  # float32 cosines over 0.001
+    assert probe.scores.dtype == np.float64 and (probe.scores.sum(axis=1) > 1.01).any()
+
+
+def test_labels_of_test_images_are_not_read():
+    features, labels = cohort()
+    other = labels.copy()
+    other[80:] = np.roll(labels[80:], 1)
+    for classify in (ml_knn, weighted_knn):
+        one, two = (classify(features, truth, SPLIT, n_classes=3, ks=(3, 9)) for truth in (labels, other))
+        np.testing.assert_array_equal(one.scores, two.scores)
+        assert one.validation == two.validation
 
 
 def test_bad_input_is_told():
     features, labels = cohort()
     for classify in (ml_knn, weighted_knn):
-        with pytest.raises(RadlibError, match="neighbours are asked for and train has 60 rows; ask for fewer"):
-            classify(features, labels, SPLIT, n_classes=3, ks=(61,))
+        with pytest.raises(RadlibError, match="At least 61 neighbours are asked for and train has 60 rows; ask for f"):
+            classify(features, labels, SPLIT, n_classes=3, ks=(61, 70))
+        for ks in ((), (0, 5)):
+            with pytest.raises(RadlibError, match="give at least one, each 1 or more"):
+                classify(features, labels, SPLIT, n_classes=3, ks=ks)
         holed = features.copy()
         holed[3, 3] = np.nan
         with pytest.raises(RadlibError, match="'last layer' holds NaN or infinity in 1 of 105 rows"):
             classify(holed, labels, SPLIT, n_classes=3)
+    for wrong in (0.0, -1.0, np.nan):
+        with pytest.raises(RadlibError, match="smoothing is .* must be positive"):
+            ml_knn(features, labels, SPLIT, n_classes=3, smoothing=wrong)
+        with pytest.raises(RadlibError, match="temperature is .* must be positive"):
+            weighted_knn(features, labels, SPLIT, n_classes=3, temperature=wrong)
 
 
-def test_a_k_beyond_train_is_left_out_and_named():
+@pytest.mark.parametrize(("classify", "most"), [(ml_knn, 59), (weighted_knn, 60)])
+def test_a_k_beyond_train_is_left_out_and_named(classify, most):
     features, labels = cohort()
-    probe = weighted_knn(features, labels, SPLIT, n_classes=3)
-    assert probe.hyperparameters["ks"] == [10, 20]
-    assert probe.hyperparameters["ks_left_out"] == [100, 200]
+    probe = classify(features, labels, SPLIT, n_classes=3, ks=(100, 10, most, most + 1))
+    assert probe.hyperparameters["ks"] == [10, most]
+    assert probe.hyperparameters["ks_left_out"] == [100, most + 1]
+    assert [row["k"] for row in probe.validation] == [10, most]
+    assert json.loads(json.dumps(probe.hyperparameters))["chosen"] == probe.head
