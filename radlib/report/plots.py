@@ -1,13 +1,24 @@
 """The plots of the pages, in one style."""
 
+from collections.abc import Sequence
+from pathlib import Path
+
 import matplotlib.pyplot as plt
+import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from radlib.report.comparison import Row
+from radlib.evaluate.calibration import calibration
+from radlib.report import result
+from radlib.report.comparison import PROTOCOL_WORDS, Row
+from radlib.report.result import Result
+from radlib.report.significance import label
 
 # Okabe and Ito's colours, told apart with any colour vision.
 PAPER, PUBLISHED, THIS_RUN = "#000000", "#0072B2", "#D55E00"
+ROWS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+MARKS = ("o", "s", "^", "D", "v", "P", "X")
+STYLE = {"axes.edgecolor": "#999999"}
 
 
 def auroc_intervals(table: list[Row], this_run: str) -> Figure:
@@ -15,7 +26,7 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
 
     `this_run` names the last kind of marks in the legend, e.g. "this run, stand-in data".
     """
-    with sns.axes_style("whitegrid", {"axes.edgecolor": "#999999"}):
+    with sns.axes_style("whitegrid", STYLE):
         figure, axes = plt.subplots(figsize=(8, 0.36 * len(table) + 1.2), layout="constrained")
         for y, row in enumerate(table):
             if row.paper is not None and row.same_weights:
@@ -38,4 +49,69 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
         figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique), frameon=False)
         sns.despine(figure, left=True)
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
+    return figure
+
+
+def reliability(paths: Sequence[Path]) -> Figure:
+    """Probability told against frequency met, in bins of equally many images, one line a Result."""
+    with sns.axes_style("whitegrid", STYLE):
+        figure, axes = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
+        axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, label="probability = frequency")
+        for number, path in enumerate(paths):
+            arrays = result.read_predictions(path)
+            curve = calibration(arrays["labels"], arrays["scores"]).curve
+            colour, mark = ROWS[number % len(ROWS)], MARKS[number % len(MARKS)]
+            axes.plot(curve[:, 0], curve[:, 1], mark, color=colour, linestyle="-", markersize=4, linewidth=1.2,
+                      label=label(result.read(path)))  # fmt: skip
+        axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability of a bin", ylabel="share that bears the class")
+        axes.legend(frameon=False, fontsize=8)
+        sns.despine(figure)
+    plt.close(figure)
+    return figure
+
+
+def few_shot(results: Sequence[Result], ylabel: str = "macro AUROC on test") -> Figure:
+    """A value against patients a class, one line a backbone: mean of draws, its interval as bars, each draw as a dot.
+
+    The rightmost place is that of all training patients.
+    """
+    places = {shots: x for x, shots in enumerate([*sorted({found.shots for found in results if found.shots}), None])}
+    names = list(dict.fromkeys(label(found) for found in results))
+    with sns.axes_style("whitegrid", STYLE):
+        figure, axes = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
+        for number, name in enumerate(names):
+            mine = sorted((found for found in results if label(found) == name), key=lambda found: places[found.shots])
+            colour, mark = ROWS[number % len(ROWS)], MARKS[number % len(MARKS)]
+            x = np.array([places[found.shots] for found in mine]) + 0.06 * (number - (len(names) - 1) / 2)
+            y = np.array([found.value for found in mine])
+            bars = np.array([[max(f.value - f.interval.low, 0), max(f.interval.high - f.value, 0)] for f in mine]).T
+            axes.errorbar(x, y, yerr=bars, fmt=mark, color=colour, linestyle="-", markersize=5, capsize=2.5,
+                          linewidth=1.3, label=name)  # fmt: skip
+            for place, found in zip(x, mine, strict=True):
+                axes.plot([place] * len(found.draws), found.draws, "_", color=colour, markersize=6, alpha=0.55)
+        axes.axhline(0.5, color="#999999", linewidth=1)
+        axes.set_xticks(list(places.values()), ["all" if shots is None else str(shots) for shots in places])
+        axes.set(xlabel="training patients a class", ylabel=ylabel)
+        axes.legend(frameon=False, fontsize=8)
+        axes.grid(axis="x", visible=False)
+        sns.despine(figure)
+    plt.close(figure)
+    return figure
+
+
+def cost_and_gain(results: Sequence[Result]) -> Figure:
+    """AUROC with its interval against the number of trained parameters, one mark a method."""
+    with sns.axes_style("whitegrid", STYLE):
+        figure, axes = plt.subplots(figsize=(7.4, 3.8), layout="constrained")
+        shown = [found for found in results if found.trainable_parameters and not found.control]
+        for number, found in enumerate(shown):
+            low, high = found.value - found.interval.low, found.interval.high - found.value
+            axes.errorbar(found.trainable_parameters, found.value, yerr=[[max(low, 0)], [max(high, 0)]],
+                          fmt=MARKS[number % len(MARKS)], color=ROWS[number % len(ROWS)], markersize=6, capsize=3,
+                          label=PROTOCOL_WORDS[found.protocol])  # fmt: skip
+        axes.set_xscale("log")
+        axes.set(xlabel="parameters trained, the head included", ylabel="macro AUROC on test")
+        axes.legend(frameon=False, fontsize=8)
+        sns.despine(figure)
+    plt.close(figure)
     return figure

@@ -6,6 +6,7 @@ atomically, the JSON last, and both are checked when read.
 
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -126,7 +127,10 @@ class Result(Record):
     @property
     def name(self) -> str:
         """File name without ending; unique within a table."""
-        parts = [self.data.dataset, self.backbone.id.replace(":", "_"), self.protocol]
+        dataset = self.data.dataset
+        if dataset == "manifest":  # every reader's folder is one; its name tells them apart
+            dataset = re.sub(r"[^a-z0-9]+", "_", self.data.title.lower()).strip("_") or dataset
+        parts = [dataset, self.backbone.id.replace(":", "_"), self.protocol]
         if self.backbone.image_size not in (0, USUAL_IMAGE_SIZE):
             parts.append(f"{self.backbone.image_size}px")
         if self.protocol == "few_shot":

@@ -28,8 +28,8 @@ def measure(clinic, **changes):
 def test_images_become_results_that_scikit_learn_confirms(clinic):
     paths = measure(clinic)
     assert [path.stem for path in paths] == [
-        "manifest__efficientnet_lite0__linear_probe__32px",
-        "manifest__efficientnet_lite0__logistic_regression__32px",
+        "clinic__efficientnet_lite0__linear_probe__32px",
+        "clinic__efficientnet_lite0__logistic_regression__32px",
     ]
     for path in paths:
         found, arrays = result.read(path), result.read_predictions(path)
