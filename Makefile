@@ -7,7 +7,7 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | tr ' ' '-')
 
 # A page is called by the first word of its notebook: notebooks/table04_linear_probing.ipynb -> table04.
-NOTEBOOKS := $(wildcard notebooks/*.ipynb)
+NOTEBOOKS := $(wildcard notebooks/*.ipynb book/*.ipynb)
 EXECUTED := $(addprefix _build/,$(NOTEBOOKS))
 page = $(firstword $(subst _, ,$(basename $(notdir $(1)))))
 PAGES := $(foreach notebook,$(NOTEBOOKS),notebooks/$(call page,$(notebook)))
@@ -42,9 +42,12 @@ $(PAGES): env
 	@$(BIN)/radlib run $(notdir $@) $(ARGS)
 	@$(MAKE) --no-print-directory book
 
-_build/notebooks/%.ipynb: notebooks/%.ipynb $(PAGE_SOURCES) | env
+_build/%.ipynb: %.ipynb $(PAGE_SOURCES) | env
 	@echo "Running $< ..."
 	@$(BIN)/radlib run $(call page,$<)
+
+# The ledger of claims reads the Results that the other pages leave.
+_build/book/claims.ipynb: $(filter _build/notebooks/%,$(EXECUTED))
 
 # The site is built from a copy of the pages with the executed notebooks in place of the bare ones.
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
@@ -52,7 +55,7 @@ $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@rm -rf _build/stage _build/html _build/.doctrees
 	@mkdir -p _build/stage/notebooks
 	@cp -R _config.yml _toc.yml book _build/stage/
-	@$(if $(EXECUTED),cp $(EXECUTED) _build/stage/notebooks/)
+	@for notebook in $(NOTEBOOKS); do cp _build/$$notebook _build/stage/$$notebook; done
 	@$(BIN)/jupyter-book build _build/stage --path-output . -W --keep-going -q >/dev/null
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock

@@ -162,6 +162,22 @@ def fetch_weights(name: str) -> None:
         hub.weights_file(row.timm_name)
 
 
+def weights_at_hand(name: str) -> bool:
+    """Whether backbone `name` can be loaded without the model hub."""
+    row = spec(name)
+    return row.weights != "hub" or hub.cached_file(row.timm_name) is not None
+
+
+@cache
+def count_parameters(name: str) -> int:
+    """Numbers in the network of `name` as published, its classifier included; built without memory for them."""
+    import timm
+
+    with torch.device("meta"):
+        module = timm.create_model(spec(name).timm_name)
+    return sum(weight.numel() for weight in module.parameters())
+
+
 def check_image_size(row: BackboneSpec, image_size: int) -> None:
     """Raise `RadlibError`, naming the nearest sizes in px that are fit, if `row` cannot take `image_size`."""
     if row.family == "sam" and image_size != row.image_size:

@@ -14,12 +14,20 @@ def status_html(this_run: list[Result]) -> str:
     if not this_run:
         return '<div class="radlib-strip"><span class="chip">nothing was run</span></div>'
     first = this_run[0]
-    chips = [(f"chip-{first.data.origin}", f"This run: {ORIGIN_WORDS[first.data.origin]}")]
-    chips += [
-        ("", f"{name}: {first.data.images[name]:,} images, {first.data.patients[name]} patients") for name in SPLITS
-    ]
+    chips = [(f"chip-{origin}", f"This run: {ORIGIN_WORDS[origin]}")
+             for origin in dict.fromkeys(found.data.origin for found in this_run)]  # fmt: skip
+    by_title = {found.data.title: found.data for found in this_run}
+    if len(by_title) == 1:
+        data = first.data
+        chips += [("", f"{name}: {data.images[name]:,} images, {data.patients[name]} patients") for name in SPLITS]
+    else:
+        chips += [
+            ("", f"{title}: {sum(data.images.values()):,} images, {sum(data.patients.values())} patients")
+            for title, data in by_title.items()
+        ]
     seconds = sum(found.seconds["fit"] for found in this_run if found.scored == "all")
-    by_backbone = {found.backbone.id: found.seconds["features"] for found in this_run}
+    by_backbone = {(found.data.title, found.backbone.id): found.seconds["features"] for found in this_run
+                   if not found.control}  # fmt: skip
     chips += [("", f"{(seconds + sum(by_backbone.values())) / 60:.1f} min on {first.device}")]
     spans = "".join(f'<span class="chip {kind}">{escape(text)}</span>' for kind, text in chips)
     return f'<div class="radlib-strip">{spans}</div>'
@@ -48,19 +56,30 @@ def provenance_html(results: list[Result], title: str) -> str:
 
 def reading(published: list[Result], this_run: list[Result]) -> str:
     """Markdown: what the Results at hand allow to conclude, and what not."""
-    probes = [found for found in published if found.protocol == "linear_probe"]
+    said = []
+    for title in dict.fromkeys(found.data.title for found in published):
+        said += _of_published([found for found in published if found.data.title == title])
+    said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
+    return "\n".join(said)
+
+
+def _of_published(published: list[Result]) -> list[str]:
+    """What the linear probes on one dataset's real images say, a sentence each."""
+    probes = [found for found in published if found.protocol == "linear_probe" and not found.control]
     whole = sorted((found for found in probes if found.scored == "all"), key=lambda found: -found.value)
     said = []
     if len(whole) > 1:
         best, second = whole[:2]
         difference, interval = _paired(best, second)
         half = (interval.high - interval.low) / 2
+        whose = "the paper's own" if best.data.origin == "paper" else f"{best.data.title}'s"
+        cases = "images" if best.unit == "image" else "studies"
         said.append(
-            f"- On the paper's own {best.n_images:,} test images of {best.n_patients} patients *{best.backbone.title}* "
+            f"- On {whose} {best.n_images:,} test {cases} of {best.n_patients} patients *{best.backbone.title}* "
             f"reaches {_with_interval(best)} and *{second.backbone.title}* {_with_interval(second)}. Over the same "
             f"resampled patients they differ by {difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]: **this "
-            f"test set tells apart models that differ by about {half:.3f}**, so the order of closer rows, the paper's "
-            "among them, may be the luck of which patients were drawn."
+            f"test set tells apart models that differ by about {half:.3f}**, so the order of closer rows may be the "
+            "luck of which patients were drawn."
         )
         for found in probes:
             if found.scored != "all" and found.backbone.id == best.backbone.id:
@@ -71,11 +90,10 @@ def reading(published: list[Result], this_run: list[Result]) -> str:
     for found in whole:
         if found.backbone.id == "vits14_random":
             said.append(
-                f"- A ViT-S/14 of random weights already reaches {_with_interval(found)}: the floor above which "
+                f"- A ViT-S/14 of random weights already reaches {_with_interval(found)} there: the floor above which "
                 "pre-training earns its keep."
             )
-    said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
-    return "\n".join(said)
+    return said
 
 
 SAID_OF_ORIGIN = {

@@ -1,20 +1,18 @@
 """Table 1: the datasets at hand, opened and counted beside what the paper prints."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from html import escape
 from typing import Literal
 
 import pandas as pd
 from pydantic import field_validator
 
-from radlib import assets
-from radlib.data import catalog, origin, standins
+from radlib.data import catalog, origin
 from radlib.data.dataset import Dataset
 from radlib.data.splits import SPLITS
-from radlib.errors import RadlibError
 from radlib.report import html_table
 from radlib.report.comparison import ORIGIN_WORDS
+from radlib.report.experiment import Cohort, open_cohort_of, refuse_if_all_missing
 from radlib.report.parameters import list_of_names, validated
 from radlib.report.result import Record
 
@@ -36,15 +34,6 @@ class Parameters(Record):
     _lists = field_validator("datasets", mode="before")(list_of_names)
 
 
-@dataclass(frozen=True)
-class Cohort:
-    """One dataset asked for: opened, or the sentence that says why it is not."""
-
-    name: str
-    dataset: Dataset | None
-    missing: str = ""
-
-
 def checked(**given: object) -> Parameters:
     """The notebook's parameters, all eight datasets if none is named; raises RadlibError naming the first wrong one."""
     parameters = validated(Parameters, given)
@@ -59,15 +48,8 @@ def open_all(parameters: Parameters) -> list[Cohort]:
     A copy that cannot be opened keeps its sentence, so that the others are still shown.
     Raises RadlibError when none can be opened: with the only one's sentence, or with all of them.
     """
-    found = []
-    for name in parameters.datasets:
-        try:
-            root = parameters.data_root or standins.write(name, assets.cache_dir() / "standins" / name)
-            found.append(Cohort(name, catalog.open_dataset(name, root, parameters.protocol)))
-        except RadlibError as error:
-            found.append(Cohort(name, None, str(error)))
-    if all(cohort.dataset is None for cohort in found):
-        raise RadlibError(" ".join(cohort.missing for cohort in found))
+    found = [open_cohort_of(name, parameters.data_root, parameters.protocol) for name in parameters.datasets]
+    refuse_if_all_missing(found)
     return found
 
 

@@ -104,6 +104,24 @@ def method_rows(printed: pd.DataFrame, dataset: str, published: list[Result], th
     return out + _control_rows(dataset, published, this_run)
 
 
+def ladder_rows(published: list[Result]) -> list[Row]:
+    """Published Results of one dataset on all its test images as rows by method, the controls last."""
+    order = list(PROTOCOL_WORDS)
+    shown = sorted(published, key=lambda found: (bool(found.control), order.index(found.protocol)))
+    return [
+        Row(
+            CONTROL if found.control else found.backbone.title,
+            control_title(found) if found.control else PROTOCOL_WORDS[found.protocol],
+            found.name,
+            None,
+            False,
+            found,
+            None,
+        )
+        for found in shown
+    ]
+
+
 def _belongs(found: Result, dataset: str) -> bool:
     return dataset in (found.data.dataset, found.data.title) and found.scored == "all" and found.protocol != "few_shot"
 

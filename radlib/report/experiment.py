@@ -1,6 +1,6 @@
 """What the notebooks that classify share: their parameters, the datasets they open, and the checks at the door."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -42,15 +42,18 @@ class Settings(Record):
 Given = TypeVar("Given", bound=Settings)
 
 
-def checked(model: type[Given], given: Mapping[str, object]) -> Given:
+def checked(
+    model: type[Given], given: Mapping[str, object], size: Callable[[str, int], int] = lambda _, image_size: image_size
+) -> Given:
     """The notebook's parameters with types and names checked; the rows that need no model hub if none is named.
 
+    `size` says what image size in px a backbone sees of the one asked for, where that is not the same.
     Raises RadlibError naming the first parameter that is wrong.
     """
     settings = validated(model, given)
     rows = settings.backbones or tuple(backbones.default_backbones())
     for name in rows:
-        backbones.check_image_size(backbones.spec(name), settings.image_size)
+        backbones.check_image_size(backbones.spec(name), size(name, settings.image_size))
     for name in settings.datasets:
         catalog.check_name(name)
         if catalog.TASKS.get(name) == "segmentation":

@@ -23,7 +23,7 @@ from radlib.models import backbones, runtime
 from radlib.models.adapters import Method
 from radlib.models.backbones import Backbone
 from radlib.report import experiment, probing, recording
-from radlib.report.experiment import Experiment, Settings
+from radlib.report.experiment import Experiment
 from radlib.report.parameters import list_of_names
 from radlib.report.probing import Probing
 from radlib.report.recording import Row
@@ -31,38 +31,45 @@ from radlib.report.recording import Row
 CHOSEN_HOW = "head and epoch of the highest macro AUROC on the validation split; not refitted; test scored once"
 
 
-class FineTuning(Settings):
-    """What the notebook of Table 8 takes; without `backbones` the one nearest to the paper's that needs no hub."""
+class FineTuning(Probing):
+    """What a notebook that fine-tunes takes beside the parameters of frozen backbones.
+
+    `tuned_image_size` is the size in px that training sees, `image_size` where it is None; `tuned_epochs`,
+    `batch_size`, `at_once` and `backbone_rate` are those of `fine_tune.Settings`.
+    """
 
     methods: tuple[Method, ...] = ("bitfit", "lora", "fine_tune")
-    epochs: Annotated[int, Field(gt=0)] = 10
+    tuned_image_size: Annotated[int, Field(gt=0, le=2048)] | None = None
+    tuned_epochs: Annotated[int, Field(gt=0)] = 10
     batch_size: Annotated[int, Field(gt=0)] = 128
     at_once: Annotated[int, Field(gt=0)] = 16
     backbone_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
-    controls: bool = True
 
     _methods = field_validator("methods", mode="before")(list_of_names)
+
+    @property
+    def training_size(self) -> int:
+        """Side in px of the images that training sees."""
+        return self.tuned_image_size or self.image_size
 
 
 def checked(**given: object) -> FineTuning:
     """The notebook's parameters with their types and names checked; raises RadlibError naming the first wrong one."""
     settings = experiment.checked(FineTuning, given)
-    if not given.get("backbones"):
-        settings = settings.model_copy(update={"backbones": settings.backbones[:1]})
     for name in settings.backbones:
-        if "lora" in settings.methods and backbones.spec(name).family == "cnn":
+        row = backbones.spec(name)
+        backbones.check_image_size(row, settings.training_size)
+        if "lora" in settings.methods and row.family == "cnn":
             raise RadlibError(f"LoRA adds to attention layers and '{name}' has none; leave it or 'lora' out.")
     return settings
 
 
-def measure(dataset: Dataset, settings: FineTuning, table: str = "table08", progress: bool = True) -> list[Path]:
-    """The linear probe, every method of fine-tuning, and the controls, as Results of `table`; returns their paths."""
+def measure(dataset: Dataset, settings: FineTuning, table: str, progress: bool = True) -> list[Path]:
+    """The frozen protocols, every method of fine-tuning, and the controls, as Results of `table`; their paths."""
     begun = experiment.begin(dataset, settings, table)
-    shared = {name: getattr(settings, name) for name in Settings.model_fields}
-    frozen = Probing(**shared, protocols=("linear_probe",), controls=settings.controls)
-    rows = probing.measure_frozen(begun, frozen, progress)
+    frozen = probing.measure_frozen(begun, settings, progress)
     tuned = measure_tuned(begun, settings, progress)
-    return recording.record(begun, [row for row in rows if not row.control] + tuned + [r for r in rows if r.control])
+    return recording.record(begun, [r for r in frozen if not r.control] + tuned + [r for r in frozen if r.control])
 
 
 def measure_tuned(begun: Experiment, settings: FineTuning, progress: bool = True) -> list[Row]:
@@ -72,13 +79,13 @@ def measure_tuned(begun: Experiment, settings: FineTuning, progress: bool = True
     """
     rows = []
     numerics = "torch-float16" if runtime.torch_device(settings.device).type == "cuda" else "torch-float32"
-    images = squares(begun.dataset, settings.image_size, progress=progress)
+    images = squares(begun.dataset, settings.training_size, progress=progress)
     for name in settings.backbones:
         for method in settings.methods:
-            backbone = backbones.load(name, settings.image_size, settings.seed)
+            backbone = backbones.load(name, settings.training_size, settings.seed)
             schedule = Schedule(
                 method=method,
-                epochs=settings.epochs,
+                epochs=settings.tuned_epochs,
                 batch_size=settings.batch_size,
                 at_once=min(settings.at_once, settings.batch_size),
                 backbone_rate=settings.backbone_rate,

@@ -26,3 +26,8 @@ def number_cell(value: float | None, note: str = "", decimals: int = 3) -> str:
         return '<td class="num" data-v="">–</td>'
     small = f' <span class="interval">{escape(note)}</span>' if note else ""
     return f'<td class="num" data-v="{value}">{value:,.{decimals}f}{small}</td>'
+
+
+def text(*words: str) -> str:
+    """The words that are not empty, escaped, with commas."""
+    return escape(", ".join(word for word in words if word))

@@ -17,18 +17,19 @@ KEPT_METADATA = ("start_time", "end_time", "duration", "version")  # of papermil
 
 
 def notebooks() -> dict[str, Path]:
-    """Short name (``table04``) -> notebook of this checkout."""
-    folder = Path(__file__).resolve().parents[2] / "notebooks"
-    found = {path.stem.split("_")[0]: path for path in sorted(folder.glob("*.ipynb"))}
+    """Short name (``table04``) -> notebook of this checkout, those of the book's own pages included."""
+    checkout = Path(__file__).resolve().parents[2]
+    paths = [*sorted(checkout.glob("notebooks/*.ipynb")), *sorted(checkout.glob("book/*.ipynb"))]
+    found = {path.stem.split("_")[0]: path for path in paths}
     if not found:
-        raise RadlibError(f"There is no notebook in {folder}; run from a checkout of the repository.")
+        raise RadlibError(f"There is no notebook in {checkout}; run from a checkout of the repository.")
     return found
 
 
 def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Path:
     """Execute notebook `name` with `parameters` and write the page to `output`; returns it.
 
-    `output` is by default ``_build/notebooks/<notebook>.ipynb``. It appears only when every cell has run. What the
+    `output` is by default ``_build/<its folder>/<notebook>.ipynb``. It appears only when every cell has run. What the
     notebook prints, progress bars included, goes to this process's own streams while it runs.
 
     Raises:
@@ -42,7 +43,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
     for parameter in parameters:
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted)
-    target = output or Path("_build/notebooks") / known[name].name
+    target = output or Path("_build") / known[name].parent.name / known[name].name
     part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
     if target.is_dir():
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")

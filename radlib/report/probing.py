@@ -23,12 +23,10 @@ from radlib.evaluate.logistic_regression import logistic_regression
 from radlib.evaluate.probe import Probe
 from radlib.models import backbones
 from radlib.report import experiment, recording
-from radlib.report.experiment import Experiment, Settings, open_datasets
+from radlib.report.experiment import Experiment, Settings
 from radlib.report.parameters import list_of_names
 from radlib.report.recording import Row
 from radlib.report.result import BackboneUsed
-
-__all__ = ["Probing", "checked", "measure_frozen", "open_datasets", "probe_backbones"]
 
 FrozenProtocol = Literal["knn", "weighted_knn", "linear_probe", "logistic_regression"]
 Inputs = Mapping[str, np.ndarray]  # name of what a head may read -> (M, d)
@@ -63,11 +61,16 @@ def probe_backbones(dataset: Dataset, settings: Probing, table: str = "table04",
     return recording.record(begun, measure_frozen(begun, settings, progress))
 
 
-def measure_frozen(begun: Experiment, settings: Probing, progress: bool = True) -> list[Row]:
-    """The rows of `probe_backbones`, not yet written: backbones in order, each with its protocols, then controls."""
+def measure_frozen(
+    begun: Experiment, settings: Probing, progress: bool = True, sizes: Mapping[str, int] | None = None
+) -> list[Row]:
+    """The rows of `probe_backbones`, not yet written: backbones in order, each with its protocols, then controls.
+
+    `sizes` gives some backbones an image size in px of their own.
+    """
     rows: list[Row] = []
     for number, name in enumerate(settings.backbones):
-        backbone = backbones.load(name, settings.image_size, settings.seed)
+        backbone = backbones.load(name, (sizes or {}).get(name, settings.image_size), settings.seed)
         frozen = features.extract(begun.dataset, backbone, settings.device, progress=progress)
         inputs = {part: begun.whole.mean(values) for part, values in frozen.linear_inputs().items()}
         cost = {"features": frozen.seconds, "images_encoded": float(frozen.computed)}

