@@ -155,11 +155,22 @@ def _sentence(claim: Claim, found: Sequence[Comparison]) -> str:
         worst = min(found, key=lambda comparison: sign * comparison.difference)
     one, other = worst.values
     return (
-        f"{held} of {len(found)} comparisons are as claimed; the one furthest from it, on {worst.dataset}: "
+        f"{held} of {len(found)} comparisons are as claimed; the one furthest from it, on {_titles()[worst.dataset]}: "
         f"{name(worst.subject)} {one:.3f}, {name(worst.other)} {other:.3f} ({worst.difference:+.3f})."
     )
 
 
+@cache
+def _titles() -> dict[str, str]:
+    """What the paper calls backbones and datasets."""
+    rows = [*paper.table("table02").to_dict("records"), *paper.table("table10").to_dict("records")]
+    found = {str(row["backbone"]): f"{row['method']} {row['architecture']}" for row in rows}
+    return found | dict(paper.table("table01").set_index("dataset")["title"])
+
+
 def name(row: Key) -> str:
-    """A row in words, e.g. ``dinov2_vitl14, knn``."""
-    return ", ".join(f"{value} {column}" if column in ("shots", "image_size") else str(value) for column, value in row)
+    """A row in words, e.g. ``DINOv2 ViT-L/14, knn``."""
+    units = {"shots": "{} patients a class", "image_size": "{} px"}
+    return ", ".join(
+        units.get(column, "{}").format(_titles().get(str(value), str(value).replace("_", " "))) for column, value in row
+    )

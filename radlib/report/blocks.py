@@ -71,10 +71,10 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
 def _shots_cell(found: Result | None) -> str:
     if found is None:
         return html_table.number_cell(None)
-    note = f"[{found.interval.low:.3f}, {found.interval.high:.3f}]"
+    spans = f'<span class="interval">[{found.interval.low:.3f}, {found.interval.high:.3f}]</span>'
     if found.draws:
-        note += f" draws {min(found.draws):.3f} to {max(found.draws):.3f}"
-    return html_table.number_cell(found.value, note)
+        spans += f'<span class="interval">{min(found.draws):.3f} to {max(found.draws):.3f}</span>'
+    return f'<td class="num" data-v="{found.value}">{found.value:.3f} {spans}</td>'
 
 
 def trained_html(name: str, printed: pd.DataFrame) -> str:

@@ -164,7 +164,8 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
     if any(row.this_run for row in table) or not published:
         columns.append((this_run, lambda row: _measured_cell(row.this_run)))
     notes = sorted({f" {here}: {found.data.note}" for found in published if found.data.note})
-    legend = (LEGEND if of_printed and of_paper else OTHER_WEIGHTS if of_printed else "") + "".join(notes)
+    warnings = list(dict.fromkeys(filter(None, map(few_resamples, known))))[:1]
+    legend = (LEGEND if of_printed and of_paper else OTHER_WEIGHTS if of_printed else "") + "".join([*notes, *warnings])
     head = ["Row", *(name for name, _ in columns)]
     lines = html_table.head(head, f"{title}: macro AUROC on test, 95 % intervals over patients.{legend}")
     for row in table:
@@ -216,9 +217,24 @@ def _measured_cell(found: Result | None) -> str:
         f"{found.n_images} images of {found.n_patients} patients, {found.data.origin} data, weights "
         f"{found.backbone.weights_sha256[:12]}, seed {found.seed}"
     )
+    mark = "†" if few_resamples(found) else ""
     return (
         f'<td class="num" data-v="{found.value}" title="{escape(tip)}">{found.value:.3f} '
-        f'<span class="interval">[{found.interval.low:.3f}, {found.interval.high:.3f}]</span></td>'
+        f'<span class="interval">[{found.interval.low:.3f}, {found.interval.high:.3f}]{mark}</span></td>'
+    )
+
+
+def few_resamples(found: Result) -> str:
+    """A warning where fewer than half of the resamples kept every class, else nothing.
+
+    Those that did are the ones in which the rare classes' few patients were drawn, so they vary less than all would.
+    """
+    interval = found.interval
+    if interval.resamples_used >= interval.resamples / 2:
+        return ""
+    return (
+        f" † Only {interval.resamples_used:,} of {interval.resamples:,} resamples kept every class: with so few test "
+        "patients the interval is narrower than it should be."
     )
 
 

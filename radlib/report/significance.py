@@ -12,7 +12,8 @@ from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.bootstrap import Interval
 from radlib.evaluate.permutation import holm, paired_p
 from radlib.report import html_table, result
-from radlib.report.comparison import PROTOCOL_WORDS, control_title
+from radlib.models import backbones
+from radlib.report.comparison import PROTOCOL_WORDS, control_title, few_resamples
 from radlib.report.result import Result
 
 THRESHOLD = 0.05
@@ -65,22 +66,29 @@ def against_first(paths: Sequence[Path]) -> list[Contrast]:
 
 def comparable(paths: Sequence[Path], dataset: str, protocols: Sequence[str]) -> list[Path]:
     """Those of `paths` that one table compares: of `dataset` (its id, or its title for folders of the reader's), one of
-    `protocols`, all test images, no repeated draws, no control.
+    `protocols`, all test images, no repeated draws, no control. Ordered by protocol, then as Table 2, so that the first
+    is a DINOv2 where there is one.
     """
-    kept = []
+    order = {name: place for place, name in enumerate(backbones.names())}
+    kept: list[tuple[tuple[int, int], Path]] = []
     for path in paths:
         found = result.read(path)
         here = dataset in (found.data.dataset, found.data.title)
         if here and found.protocol in protocols and found.scored == "all" and not found.draws and not found.control:
-            kept.append(path)
-    return kept
+            place = order.get(found.backbone.id, len(order))
+            kept.append(((list(protocols).index(found.protocol), place), path))
+    return [path for _, path in sorted(kept, key=lambda pair: pair[0])]
 
 
 def resolution(contrasts: Sequence[Contrast]) -> float | None:
-    """About how far two rows must differ to be told apart here: the median half width of the paired intervals."""
-    if not contrasts:
+    """About how far two rows must differ to be told apart here: the median half width of the paired intervals.
+
+    A backbone of random weights is left out where there are others: it resembles none of them, so its interval is wide.
+    """
+    trained = [each for each in contrasts if each.row.backbone.id != "vits14_random"] or contrasts
+    if not trained:
         return None
-    return float(np.median([(each.interval.high - each.interval.low) / 2 for each in contrasts]))
+    return float(np.median([(each.interval.high - each.interval.low) / 2 for each in trained]))
 
 
 def table_html(contrasts: Sequence[Contrast], title: str) -> str:
@@ -91,10 +99,10 @@ def table_html(contrasts: Sequence[Contrast], title: str) -> str:
     apart = resolution(contrasts)
     caption = (
         f"{title}: each row less {label(reference)} ({reference.value:.3f}), on the same "
-        f"{reference.n_images:,} test {reference.unit}{'s' if reference.unit == 'image' else ' cases'} of "
+        f"{reference.n_images:,} test {'images' if reference.unit == 'image' else 'studies'} of "
         f"{reference.n_patients} patients. Intervals over resampled patients; p by exchanging patients' scores, after "
         f"Holm over this table; only p below {THRESHOLD} is called a difference. This test set can tell apart models "
-        f"that differ by about {apart:.3f}."
+        f"that differ by about {apart:.3f}.{few_resamples(reference)}"
     )
     lines = html_table.head(["Row", "AUROC", "Difference", "p", "p, Holm", "Finding"], caption)
     for each in contrasts:

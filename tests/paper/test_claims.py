@@ -47,7 +47,7 @@ def test_the_papers_own_numbers_say(name, word):
 
 def test_the_sentence_names_the_worst_comparison():
     assert judge(BY_ID["peft-vs-probe"]).sentence == (
-        "3 of 4 comparisons are as claimed; the one furthest from it, on chexpert: bitfit 0.817, linear_probe 0.818 "
+        "3 of 4 comparisons are as claimed; the one furthest from it, on CheXpert: bitfit 0.817, linear probe 0.818 "
         "(-0.001)."
     )
 
