@@ -2,6 +2,9 @@
 
 import hashlib
 import json
+import math
+import os
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +22,33 @@ def write(path: Path, array: np.ndarray) -> None:
     array = np.ascontiguousarray(array)
     digest = hashlib.sha256(array.data).hexdigest()
     atomic.replace(path, save({NAME: array}, metadata={"sha256": digest}))
+
+
+def write_rows(path: Path, shape: tuple[int, ...], pieces: Iterable[np.ndarray]) -> None:
+    """As `write`, for a float32 array too large for memory that comes in `pieces` of its rows, in order.
+
+    Raises OSError, and ValueError when the pieces are not `shape` together; neither leaves anything behind.
+    """
+    part = path.with_name(f"{path.name}.part-{os.getpid()}")
+    # The checksum stands in the header, before the bytes it is of: room for it is kept and filled in at the end.
+    entry = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, 4 * math.prod(shape)]}
+    header = json.dumps({"__metadata__": {"sha256": "0" * 64}, NAME: entry}).encode()
+    header += b" " * (-len(header) % 8)  # safetensors wants its data aligned
+    digest, written = hashlib.sha256(), 0
+    try:
+        with open(part, "wb") as file:
+            file.write(len(header).to_bytes(8, "little") + header)
+            for piece in pieces:
+                content = np.ascontiguousarray(piece, dtype=np.float32).data
+                digest.update(content)
+                written += file.write(content)
+            if written != entry["data_offsets"][1]:
+                raise ValueError(f"{written} bytes came for an array of shape {shape}")
+            file.seek(8)
+            file.write(header.replace(b"0" * 64, digest.hexdigest().encode()))
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read(path: Path, shape: tuple[int, ...], trusted: bool = False) -> np.ndarray | None:

@@ -8,6 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from radlib import assets
+
 REPOSITORY = Path(__file__).resolve().parent.parent
 
 
@@ -36,4 +38,15 @@ def clinic(tmp_path):
         rows.append((f"{k}.png", f"p{patient}", "sick" if patient % 2 else "well"))
     with open(folder / "manifest.csv", "w", newline="") as file:
         csv.writer(file).writerows([("image", "patient", "label"), *rows])
+    return folder
+
+
+@pytest.fixture
+def own_cache(tmp_path_factory, monkeypatch):
+    """A cache folder of the test's own; only what was downloaded is shared with the user's."""
+    folder = tmp_path_factory.mktemp("cache")
+    downloads = assets.cache_dir() / "assets"
+    downloads.mkdir(parents=True, exist_ok=True)
+    (folder / "assets").symlink_to(downloads)
+    monkeypatch.setenv("RADLIB_CACHE", str(folder))
     return folder

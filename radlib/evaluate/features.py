@@ -6,11 +6,12 @@ numbers (dataset fingerprint, preparation, image size, weights' sha256, runtime)
 is never read; reading maps it into memory.
 """
 
+import functools
 import hashlib
 import json
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice
@@ -28,6 +29,7 @@ from radlib.models.backbones import Backbone
 
 ROWS_PER_SHARD = 64  # what a killed run can lose: four seconds of a ViT-S, some minutes of a ViT-g on a CPU
 VIT_PARTS = ("cls-4", "cls-3", "cls-2", "cls-1", "patch_mean")  # the order of `runtime.Encoder`'s outputs
+IN_MEMORY_BYTES = 1 << 29  # 512 MB: 70,000 images of a ViT-S; what is larger is read from disk row by row
 STALE_SECONDS = 3600  # an unfinished file this old belongs to a run that was killed
 
 
@@ -51,10 +53,25 @@ class Features:
     seconds: float
     runtime: str
 
-    def rows(self, parts: tuple[str, ...]) -> np.ndarray:
-        """The named parts side by side, `(N, len(parts)·D)` float32."""
-        positions = [self.parts.index(name) for name in parts]
-        return np.concatenate([shard[:, positions].reshape(len(shard), -1) for shard in self.shards])
+    def rows(self) -> np.ndarray:
+        """All parts side by side, `(N, len(parts)·D)` float32: in memory when small, else one file mapped into it.
+
+        The file lies beside the shards and is as large as they are together. Without it a batch of random rows would
+        open a hundred shards, and all of them in memory would be gigabytes (2.3 GB for NIH Chest X-ray and a ViT-L).
+
+        Raises RadlibError when the disk cannot hold the file.
+        """
+        shape = (sum(map(len, self.shards)), len(self.parts) * self.shards[0].shape[2])
+        flat = (shard.reshape(len(shard), -1) for shard in self.shards)
+        if 4 * shape[0] * shape[1] <= IN_MEMORY_BYTES:
+            return np.concatenate(list(flat))
+        path = self.folder / f"whole-{shape[0]}.safetensors"
+        if (found := checked_array.read(path, shape)) is None:
+            _writing(path, lambda: checked_array.write_rows(path, shape, flat))
+            found = checked_array.read(path, shape, trusted=True)
+        if found is None:
+            raise RadlibError(f"Features written to {self.folder} read back damaged; check that disk.")
+        return found
 
     def linear_inputs(self) -> dict[str, np.ndarray]:
         """The inputs a linear head may take (paper section 3.3.1; authors' repository), each `(N, d)`.
@@ -62,7 +79,7 @@ class Features:
         A ViT has four: cls of the last block or of the last four, `d` = D or 4·D, with or without the mean of the last
         block's patches, `d` + D. A CNN has one, its pooled feature.
         """
-        whole = self.rows(self.parts)
+        whole = self.rows()
         if self.parts == ("pooled",):
             return {"pooled": whole}
         # Every input is a run of neighbouring columns of [cls-4, cls-3, cls-2, cls-1, patch_mean]: a view, read once.
@@ -117,7 +134,8 @@ def extract(
         with tqdm(total=computed, desc=title, unit="image", disable=not progress) as bar:
             for k in todo:
                 low, high = bounds[k]
-                _write_shard(paths[k], _encoded(images, high - low, encode, len(parts), width, bar))
+                values = _encoded(images, high - low, encode, len(parts), width, bar)
+                _writing(paths[k], functools.partial(checked_array.write, paths[k], values))
                 shards[k] = checked_array.read(paths[k], (high - low, len(parts), width))
     _sweep(folder)
     whole = [shard for shard in shards if shard is not None]
@@ -187,9 +205,10 @@ def _encoded(
     return out
 
 
-def _write_shard(path: Path, array: np.ndarray) -> None:
+def _writing(path: Path, write: Callable[[], None]) -> None:
+    """Do `write`, which puts features at `path`; a disk that does not take them becomes one sentence."""
     try:
-        checked_array.write(path, array)
+        write()
     except OSError as error:
         raise RadlibError(
             f"Features cannot be written to {path.parent} ({error.strerror}); make room or set RADLIB_CACHE, then run "

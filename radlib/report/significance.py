@@ -11,8 +11,8 @@ from radlib.evaluate import bootstrap
 from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.bootstrap import Interval
 from radlib.evaluate.permutation import holm, paired_p
-from radlib.report import html_table, result
 from radlib.models import backbones
+from radlib.report import html_table, result
 from radlib.report.comparison import PROTOCOL_WORDS, control_title, few_resamples
 from radlib.report.result import Result
 

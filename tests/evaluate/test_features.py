@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import itertools
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -83,7 +84,7 @@ def test_a_second_run_reads_no_image(cohort, backbone):
     again = dataclasses.replace(cohort, read_image=forbidden)
     second = features.extract(again, backbone, progress=False)
     assert second.computed == 0
-    np.testing.assert_array_equal(first.rows(("pooled",)), second.rows(("pooled",)))
+    np.testing.assert_array_equal(first.rows(), second.rows())
 
 
 def test_a_killed_run_is_continued_to_the_same_bytes(cohort, backbone):
@@ -185,3 +186,31 @@ def test_a_vit_has_four_linear_inputs():
     }
     np.testing.assert_array_equal(inputs["cls1+mean"][0], [9, 10, 11, 12, 13, 14])
     np.testing.assert_array_equal(inputs["cls4+mean"], shards[0].reshape(2, -1))
+
+
+def test_features_too_large_for_memory_are_read_from_one_checked_file(cohort, backbone, monkeypatch):
+    small = features.extract(cohort, backbone, progress=False)
+    expected = small.linear_inputs()["pooled"]
+    monkeypatch.setattr(features, "IN_MEMORY_BYTES", 0)
+    mapped = small.linear_inputs()["pooled"]
+    assert isinstance(mapped, np.memmap)
+    np.testing.assert_array_equal(mapped, expected)
+    path = Path(mapped.filename)
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 255
+    path.write_bytes(content)
+    np.testing.assert_array_equal(small.linear_inputs()["pooled"], expected)
+    assert not list(small.folder.glob("*.part-*"))
+
+
+def test_a_disk_too_full_for_that_file_is_one_sentence(cohort, backbone, monkeypatch):
+    small = features.extract(cohort, backbone, progress=False)
+    monkeypatch.setattr(features, "IN_MEMORY_BYTES", 0)
+
+    def full(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(features.checked_array.os, "replace", full)
+    with pytest.raises(RadlibError, match="No space left on device.*what is finished is kept"):
+        small.rows()
+    assert not list(small.folder.glob("*.part-*"))

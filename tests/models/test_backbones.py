@@ -175,3 +175,20 @@ def test_published_weights_give_the_published_tokens(real_images: Path) -> None:
         _, patches = backbones.load("dinov2_vits14", image_size=518).tokens(image)
     answered = patches.reshape(1, 1369, 384)
     assert float(np.linalg.norm(answered - expected) / np.linalg.norm(expected)) < 1e-2  # made on a GPU
+
+
+def test_weights_that_changed_since_they_were_first_used_are_refused(own_cache, monkeypatch):
+    backbones.load("efficientnet_lite0", 32)
+    backbones.load("efficientnet_lite0", 64)
+    state_dict = backbones._WHEELS["efficientnet_lite0"][1]
+
+    def damaged(path):
+        weights = state_dict(path)
+        weights["conv_stem.weight"] = weights["conv_stem.weight"] + 1
+        return weights
+
+    monkeypatch.setitem(backbones._WHEELS, "efficientnet_lite0", ("efficientnet_lite0", damaged))
+    with pytest.raises(RadlibError, match=r"weights of 'efficientnet_lite0' are not those used before .* delete "):
+        backbones.load("efficientnet_lite0", 32)
+    (own_cache / "weights" / "efficientnet_lite0.sha256").unlink()
+    backbones.load("efficientnet_lite0", 32)

@@ -46,3 +46,8 @@ def _make(value=0.8, low=0.7, high=0.9, **changes):
         predictions_sha256="0" * 64,
     )
     return Result(**(fields | changes))
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(own_cache):
+    """Features and checkpoints of tests never meet the user's."""
