@@ -175,6 +175,8 @@ def subgroups_html(path: Path, title: str) -> str:
 
 def all_html(paths: Sequence[Path], title: str) -> str:
     """Everything above about the Results at `paths`, all of one dataset, each part behind its own line."""
+    if not paths:
+        return ""
     results = {path: result.read(path) for path in paths}
     whole = [path for path, found in results.items() if found.scored == "all"]
     rows = [path for path in whole if not results[path].control]

@@ -52,13 +52,9 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
     for title in dict.fromkeys(found.data.title for _, found in mine):
         here = [(path, found) for path, found in mine if found.data.title == title]
         for part in claim.within:
-            for subject in claim.subject:
-                for other in claim.against:
-                    one, same_one = _row(here, claim, subject, part)
-                    two, same_two = _row(here, claim, other, part)
-                    if one and two and one != two:
-                        same = same_one and same_two
-                        pairs[one, two] = pairs.get((one, two), False) or same
+            subjects, same_subjects = _rows(here, claim, claim.subject, part)
+            others, same_others = _rows(here, claim, claim.against, part)
+            pairs |= {(one, two): same_subjects and same_others for one in subjects for two in others if one != two}
     compared = [(one, two, same, *_compare(one, two)) for (one, two), same in pairs.items()]
     corrected = holm({str(k): p for k, (*_, p) in enumerate(compared)})
     return [
@@ -68,21 +64,26 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
     ]  # fmt: skip
 
 
-def _row(here: Sequence[tuple[Path, Result]], claim: Claim, row: Key, part: Key) -> tuple[Path | None, bool]:
-    """The Result that is `row`, or stands in its place; and whether it is of the same weights."""
-    wanted = {**dict(row), **dict(part)}
-    wanted.setdefault("protocol", PROTOCOL_OF.get(claim.table, ""))
+def _rows(here: Sequence[tuple[Path, Result]], claim: Claim, rows: Sequence[Key], part: Key) -> tuple[list[Path], bool]:
+    """The Results that are one of `rows`, or, where none is, those that stand in their place; and which of the two."""
     for exact in (True, False):
-        for path, found in here:
-            name = wanted.get("backbone")
-            fits = (
-                name is None or found.backbone.id == name if exact else name in IN_PLACE_OF.get(found.backbone.id, ())
-            )
-            shots = "shots" not in wanted or found.shots == wanted["shots"]
-            # An image size is asked for where a table compares sizes of one backbone, which classification never does.
-            if fits and shots and found.protocol == wanted["protocol"]:
-                return path, exact and name is not None
-    return None, False
+        found = dict.fromkeys(
+            path for row in rows for path, record in here if _is_row(record, claim, {**dict(row), **dict(part)}, exact)
+        )
+        if found:
+            # A claim about methods of one backbone names none; it is the paper's own only with the paper's backbone.
+            return list(found), exact and all("backbone" in dict(row) for row in rows)
+    return [], False
+
+
+def _is_row(found: Result, claim: Claim, wanted: dict[str, str | int], exact: bool) -> bool:
+    name = wanted.get("backbone")
+    places = (found.backbone.id,) if exact else IN_PLACE_OF.get(found.backbone.id, ())
+    return (
+        (name is None or name in places)
+        and found.protocol == wanted.get("protocol", PROTOCOL_OF.get(claim.table, ""))
+        and ("shots" not in wanted or found.shots == wanted["shots"])
+    )
 
 
 def _compare(one: Path, two: Path) -> tuple[float, bootstrap.Interval, float]:
@@ -136,7 +137,7 @@ def _sentence(found: Measured) -> str:
     other = "" if found.same_weights else " Not the paper's weights."
     return (
         f"{whose(found.subject)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
-        f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], p {found.p:.3f} (paired "
+        f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], p {found.p:.4f} (paired "
         f"permutation, Holm over the claim).{other}"
     )
 

@@ -75,7 +75,8 @@ def _record(
     scores = []  # each (D, n, K)
     for row in rows:
         kept = row.probe.scores[..., np.searchsorted(row.probe.test_rows, cases), :]
-        scores.append(kept if kept.ndim == 3 else kept[None])
+        # Repeated draws are many: single precision keeps their order and halves their size.
+        scores.append(kept.astype(np.float32) if kept.ndim == 3 else kept[None])
     columns = {f"{r}/{d}": each[d] for r, each in enumerate(scores) for d in range(len(each))}
     resampled = bootstrap.resampled_aurocs(
         labels, columns, numbers, resamples=settings.resamples, seed=settings.seed

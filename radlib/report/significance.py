@@ -114,8 +114,8 @@ def table_html(contrasts: Sequence[Contrast], title: str) -> str:
             + html_table.name_cell(label(each.row), PROTOCOL_WORDS[each.row.protocol])
             + html_table.number_cell(each.row.value)
             + f'<td class="num {kind}" data-v="{each.difference}">{symbol} {each.difference:+.3f} {interval}</td>'
-            + html_table.number_cell(each.p)
-            + html_table.number_cell(each.p_holm)
+            + html_table.number_cell(each.p, decimals=4)
+            + html_table.number_cell(each.p_holm, decimals=4)
             + f'<td class="text">{escape(each.word)}</td></tr>'
         )
     return "\n".join([*lines, html_table.TAIL])
