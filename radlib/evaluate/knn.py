@@ -138,7 +138,8 @@ def weighted_knn(
             votes = np.zeros((len(queries), targets.shape[1]))
             for place in range(k):  # one neighbour at a time: (Q, k, K) at once would be large
                 votes += targets[index[:, place]] * weights[:, place, None]
-            found.append(votes / weights[:, :k].sum(axis=1, keepdims=True))
+            share = votes / weights[:, :k].sum(axis=1, keepdims=True)
+            found.append(np.minimum(share, 1))  # sums of floats may end a hair above
         return found
 
     settings = {"protocol": "weighted_knn", "temperature": temperature}

@@ -97,9 +97,9 @@ def open_datasets(settings: Settings) -> list[Dataset]:
 
 
 def refuse_if_all_missing(cohorts: list[Cohort]) -> None:
-    """Raise RadlibError with every cohort's sentence when none could be opened."""
+    """Raise RadlibError with every cohort's sentence, each once, when none could be opened."""
     if all(cohort.dataset is None for cohort in cohorts):
-        raise RadlibError(" ".join(cohort.missing for cohort in cohorts))
+        raise RadlibError(" ".join(dict.fromkeys(cohort.missing for cohort in cohorts)))
 
 
 @dataclass(frozen=True)
@@ -133,6 +133,13 @@ def begin(dataset: Dataset, settings: Settings, table: str) -> Experiment:
         raise RadlibError(f"{dataset.title} has masks and no labels; probe one of the datasets to classify.")
     whole = cases.of(dataset)
     split = whole.samples["split"].to_numpy()
+    hot = whole.labels if whole.labels.ndim == 2 else whole.labels[:, None] == np.arange(len(dataset.classes))
+    unseen = [name for name, seen in zip(dataset.classes, hot[split == "train"].any(axis=0), strict=True) if not seen]
+    if unseen and (split == "train").any():
+        raise RadlibError(
+            f"{dataset.root}: no image of the train split bears {', '.join(unseen)}, so no head can learn it; move "
+            "patients that do to train, by a split_file, or leave the class out."
+        )
     try:
         open_cohort({"labels alone": np.empty((len(whole), 0))}, whole.labels, split, len(dataset.classes))
     except RadlibError as error:

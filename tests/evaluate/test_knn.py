@@ -137,6 +137,14 @@ def test_order_and_scale_of_rows_do_not_matter(seed, scale):
         np.testing.assert_allclose(one, classify(turned, labels[order], split, n_classes=3, ks=(6,)).scores, atol=1e-4)
 
 
+def test_votes_are_probabilities_to_the_last_digit():
+    features, labels = cohort()
+    labels[:] = np.where(np.arange(105) % 3 == 2, 2, 0)
+    labels[5] = 1
+    scores = weighted_knn(features, labels, SPLIT, n_classes=3, ks=(3, 7, 50)).scores
+    assert scores.min() >= 0 and scores.max() <= 1
+
+
 def test_zeros_are_near_nothing():
     features, labels = cohort()
     features[100] = 0

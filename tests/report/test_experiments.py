@@ -160,3 +160,16 @@ def test_a_dataset_that_cannot_be_opened_is_named_and_the_others_run(clinic, cap
     assert "chexpert is left out: " in capsys.readouterr().out
     with pytest.raises(RadlibError, match="train.csv"):
         experiment.open_datasets(probing.checked(**given(clinic, datasets=["chexpert"])))
+
+
+def test_a_class_that_train_lacks_is_named(clinic):
+    rows = list(csv.reader((clinic / "manifest.csv").read_text().splitlines()))
+    lines = [["image", "patient", "split", "rare", "common"]]
+    for k, row in enumerate(rows[1:]):
+        split = ("train", "train", "validation", "test")[k // 2 % 4]
+        lines.append([row[0], row[1], split, str(int(split != "train" and k % 4 < 2)), str(k // 2 % 2)])
+    with open(clinic / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows(lines)
+    settings = probing.checked(**given(clinic))
+    with pytest.raises(RadlibError, match="no image of the train split bears rare, so no head can learn it"):
+        probing.probe_backbones(opened(settings), settings, progress=False)

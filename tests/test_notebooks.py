@@ -1,0 +1,79 @@
+"""Every notebook runs from top to bottom on a small folder of pictures, by the command a reader would give."""
+
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from radlib import cli
+from radlib.report import page
+
+QUICK = {
+    "datasets": "manifest",
+    "backbones": "efficientnet_lite0",
+    "image_size": "32",
+    "epochs": "3",
+    "resamples": "100",
+    "tuned_image_size": "32",
+    "tuned_epochs": "1",
+    "neighbours": "3",
+    "methods": "bitfit",
+    "draws": "2",
+    "batch_size": "8",
+}
+
+
+@pytest.fixture(autouse=True)
+def _elsewhere(own_cache, tmp_path, monkeypatch):
+    """Pages, Results, features and checkpoints of these runs stay in folders of their own."""
+    monkeypatch.chdir(tmp_path)
+
+
+def run(name, **parameters):
+    arguments = ["run", name]
+    for key, value in parameters.items():
+        arguments += ["-p", key, value]
+    assert cli.main(arguments) == 0
+    written = Path("_build") / page.notebooks()[name].parent.name / page.notebooks()[name].name
+    notebook = nbformat.read(written, as_version=4)
+    outputs = [out for cell in notebook.cells if cell.cell_type == "code" for out in cell.outputs]
+    assert not [out for out in outputs if out.output_type == "error"]
+    html = "".join("".join(out.data.get("text/html", "")) for out in outputs if "data" in out)
+    return html, [out for out in outputs if "image/svg+xml" in out.get("data", {})]
+
+
+@pytest.mark.parametrize(
+    "name, results",
+    [
+        ("table05", 5),  # three frozen protocols, BitFit, shuffled labels
+        ("table08", 3),  # linear probe, BitFit, shuffled labels
+        ("table10", 2),
+        ("figure2", 3),  # one and two patients a class, and all
+    ],
+)
+def test_a_page_of_classification_runs(name, results, clinic):
+    known = page.papermill.inspect_notebook(str(page.notebooks()[name]))
+    html, plots = run(name, data_root=str(clinic), **{key: value for key, value in QUICK.items() if key in known})
+    assert "This run: your data" in html and html.count("radlib-table") >= 1 and plots
+    written = list(Path("results/own").rglob("*.json"))
+    assert len(written) == results
+
+
+def test_the_page_of_backbones_runs():
+    html, plots = run("table02", also="['timm:resnet18.a1_in1k']")
+    assert "11,689,512" in html and "1,136,479,232" in html and plots
+
+
+def test_the_ledger_runs_without_any_result():
+    html, _ = run("claims", results_dir="nothing")
+    assert html.count("radlib-claim") > 15 and "none of its rows is at hand" in html
+
+
+@pytest.mark.parametrize("path", page.notebooks().values(), ids=lambda path: path.stem)
+def test_a_notebook_is_committed_without_outputs(path):
+    notebook = nbformat.read(path, as_version=4)
+    assert all(not cell.outputs and cell.execution_count is None for cell in notebook.cells if cell.cell_type == "code")
+    assert [cell for cell in notebook.cells if "parameters" in cell.metadata.get("tags", [])]
+    again = [cell for cell in notebook.cells if cell.cell_type == "markdown" and "## Re-run this page" in cell.source]
+    (says,) = again
+    assert f"papermill {path.parent.name}/{path.name}" in says.source and "radlib run" in says.source
