@@ -27,7 +27,8 @@ def main(arguments: list[str] | None = None) -> int:
         return 1
     except KeyboardInterrupt:
         print(
-            "radlib: interrupted; finished features are kept and the same command goes on from there.", file=sys.stderr
+            "radlib: interrupted; finished features and epochs are kept and the same command goes on from there.",
+            file=sys.stderr,
         )
         return 130
 
@@ -38,9 +39,9 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="execute one notebook by papermill, e.g. radlib run table04")
-    run.add_argument("notebook", help="table04")
+    run.add_argument("notebook", help="table04, figure2, claims … (make help lists them)")
     run.add_argument("--data-root", type=Path, help="folder of your data; without it the stand-ins are used")
-    run.add_argument("--output", type=Path, help="executed notebook (default _build/notebooks/NAME.ipynb)")
+    run.add_argument("--output", type=Path, help="executed notebook (default: its own path below _build)")
     run.add_argument(
         "-p",
         "--parameter",

@@ -107,7 +107,8 @@ def extract(
     cross a shard, so that a resumed run gives the same bytes.
 
     Raises:
-        RadlibError: an unreadable image (named), a cache that cannot be written, a full disk. Finished shards stay.
+        RadlibError: an unreadable image (named), features that are not finite, a cache that cannot be written, a full
+            disk. Finished shards stay.
     """
     start = time.perf_counter()
     parts = VIT_PARTS if backbone.spec.family == "vit" else ("pooled",)
@@ -135,6 +136,7 @@ def extract(
             for k in todo:
                 low, high = bounds[k]
                 values = _encoded(images, high - low, encode, len(parts), width, bar)
+                _refuse_not_finite(values, dataset, backbone, low)
                 _writing(paths[k], functools.partial(checked_array.write, paths[k], values))
                 shards[k] = checked_array.read(paths[k], (high - low, len(parts), width))
     _sweep(folder)
@@ -203,6 +205,17 @@ def _encoded(
         out[low : low + len(batch)] = np.concatenate(answer, axis=1)
         bar.update(len(batch))
     return out
+
+
+def _refuse_not_finite(values: np.ndarray, dataset: Dataset, backbone: Backbone, first: int) -> None:
+    """Features `(n, parts, D)` of rows from `first` on that are not finite are never kept: no head could learn."""
+    bad = np.flatnonzero(~np.isfinite(values).reshape(len(values), -1).all(axis=1))
+    if len(bad):
+        path = dataset.root / dataset.samples["image"].iloc[first + bad[0]]
+        raise RadlibError(
+            f"'{backbone.spec.id}' gives NaN or infinite features for {len(bad)} images, first {path}; check its "
+            "weights, or on a GPU use device 'cpu', whose float32 does not overflow."
+        )
 
 
 def _writing(path: Path, write: Callable[[], None]) -> None:

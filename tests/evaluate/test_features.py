@@ -214,3 +214,18 @@ def test_a_disk_too_full_for_that_file_is_one_sentence(cohort, backbone, monkeyp
     with pytest.raises(RadlibError, match="No space left on device.*what is finished is kept"):
         small.rows()
     assert not list(small.folder.glob("*.part-*"))
+
+
+def test_features_that_are_not_finite_are_refused_and_not_kept(cohort, backbone):
+    with torch.no_grad():
+        broken = dataclasses.replace(backbone, weights_sha256="f" * 64)
+        first = next(broken.module.parameters())
+        kept = first.clone()
+        first[:] = float("nan")
+    try:
+        with pytest.raises(RadlibError, match="'tiny' gives NaN or infinite features for .* first "):
+            features.extract(cohort, broken, progress=False)
+    finally:
+        with torch.no_grad():
+            first.copy_(kept)
+    assert features.extract(cohort, broken, progress=False).computed == len(cohort)
