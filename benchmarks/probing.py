@@ -22,8 +22,12 @@ variances along the principal axes fall as k^-1.86, and the squared mean is five
 measured on ViT-S/14 features of 3,064 brain MR slices. The log-odds of the label weigh the axes' standardised
 coordinates as 1/k, so that most of what can be known sits in leading axes, and none in single columns.
 
-Memory is what the process holds itself (anonymous, largest of samples every 20 ms) above what it held before. Pages
-of the map that the system keeps in its cache are counted apart: they can be dropped at any time.
+The 1/k suits gradient descent, which learns leading axes first; a label that hung on late axes would need more epochs.
+The ratio to scikit-learn also hangs on the range of C: weak penalties take most of its time, so every fit is printed.
+
+Memory is the process's anonymous memory (largest of samples every 20 ms) above what it held before; small blocks that
+find room in memory freed earlier do not show. Pages of the map that the system caches are counted apart: they can be
+dropped at any time.
 """
 
 import argparse
