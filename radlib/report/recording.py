@@ -119,8 +119,8 @@ def _record(
             commit=provenance.commit(),
             predictions_sha256="0" * 64,
         )
-        kept = each if len(each) > 1 else each[0]
-        paths.append(result.write(found, {**arrays, "scores": kept}, experiment.folder))
+        shown = each if len(each) > 1 else each[0]
+        paths.append(result.write(found, {**arrays, "scores": shown}, experiment.folder))
     return paths
 
 
