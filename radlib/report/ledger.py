@@ -13,7 +13,7 @@ from radlib.report import result
 from radlib.report.blocks import whose
 from radlib.report.comparison import PROTOCOL_WORDS
 from radlib.report.result import Result
-from radlib.report.significance import THRESHOLD, label
+from radlib.report.significance import THRESHOLD, label, same_images
 
 Finding = Literal["supported", "contradicted", "not told apart"]
 SYMBOL = {"supported": "✓", "partly": "◐", "not supported": "✗", "contradicted": "✗", "not told apart": "≈"}

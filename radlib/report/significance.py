@@ -1,12 +1,13 @@
 """Which rows of a table differ: every row against one, on the same patients, with p corrected for the whole table."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 
 import numpy as np
 
+from radlib.errors import RadlibError
 from radlib.evaluate import bootstrap
 from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.bootstrap import Interval
@@ -41,12 +42,15 @@ class Contrast:
 def against_first(paths: Sequence[Path]) -> list[Contrast]:
     """Every other Result of `paths` against the first, all of the same test images.
 
-    Raises RadlibError for predictions that are not those of their Result.
+    Raises RadlibError for predictions that are not those of their Result, or of other test images than the first's.
     """
     if len(paths) < 2:
         return []
     found = [(result.read(path), result.read_predictions(path)) for path in paths]
     (reference, base), rest = found[0], found[1:]
+    for row, arrays in rest:
+        if not same_images(base, arrays):
+            raise RadlibError(f"{row.name} and {reference.name} were scored on other test images; run them together.")
     labels, patients = base["labels"], base["patients"]
     columns = {str(k): arrays["scores"] for k, (_, arrays) in enumerate(found)}
     draws = bootstrap.resampled_aurocs(
@@ -62,6 +66,11 @@ def against_first(paths: Sequence[Path]) -> list[Contrast]:
         Contrast(row, reference, differences[str(k)], intervals[str(k)], ps[str(k)], corrected[str(k)])
         for k, (row, _) in enumerate(rest, 1)
     ]
+
+
+def same_images(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    """Whether two Results' predictions are of the same test images with the same labels and patients."""
+    return all(np.array_equal(one[name], other[name]) for name in ("rows", "labels", "patients"))
 
 
 def comparable(paths: Sequence[Path], dataset: str, protocols: Sequence[str]) -> list[Path]:

