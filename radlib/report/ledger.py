@@ -54,7 +54,12 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
         for part in claim.within:
             subjects, same_subjects = _rows(here, claim, claim.subject, part)
             others, same_others = _rows(here, claim, claim.against, part)
-            pairs |= {(one, two): same_subjects and same_others for one in subjects for two in others if one != two}
+            pairs |= {
+                (one, two): same_subjects and same_others
+                for one in subjects
+                for two in others
+                if one != two and same_images(*map(result.read_predictions, (one, two)))
+            }
     compared = [(one, two, same, *_compare(one, two)) for (one, two), same in pairs.items()]
     corrected = holm({str(k): p for k, (*_, p) in enumerate(compared)})
     return [
