@@ -1,13 +1,13 @@
 """What does a grid of linear heads cost, against scikit-learn head by head and against running the backbone again?
 
-    python benchmarks/probing.py [--rows 100000] [--width 1024] [--epochs 100 10] [--fitted 16] [--images 48]
+    python benchmarks/probing.py [--rows 100000] [--width 1024] [--epochs 100] [--fitted 16] [--images 48]
 
 The job: from N rows of frozen features on disk (70 % train, 10 % validation, 20 % test) train 16 heads on train, choose
 one on validation, refit it on train + validation and score test. Three ways:
 
 radlib        `linear_probe`: one input and 16 learning rates, all heads in one pass over the memory map. One input, so
-              that every head reads the same columns as every fit of scikit-learn's. Once for each of --epochs: 100 is
-              the protocol's number, chosen for sets of some thousand images.
+              that every head reads the same columns as every fit of scikit-learn's. Once as it is, which is 100 epochs
+              or 10,000 steps, whichever is less, and once for each of --epochs without that limit.
 scikit-learn  `LogisticRegression` (lbfgs) once per C, 16 values over the range of its own `LogisticRegressionCV`, on
               the same rows held in memory, and once more for the refit. It gets what makes it fast: standardised
               columns, and one BLAS thread, because on few cores numpy's and scipy's wait for one another (its default
@@ -46,6 +46,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from threadpoolctl import threadpool_limits
 
+from radlib.evaluate import linear_probe as probing
 from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.linear_probe import linear_probe
 from radlib.models import backbones, runtime
@@ -66,7 +67,7 @@ def main() -> None:
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ask.add_argument("--rows", type=int, default=100_000)
     ask.add_argument("--width", type=int, default=1024)
-    ask.add_argument("--epochs", type=int, nargs="+", default=[100, 10], help="of linear_probe, one run each")
+    ask.add_argument("--epochs", type=int, nargs="*", default=[100], help="without the limit of steps, one run each")
     ask.add_argument("--fitted", type=int, default=HEADS, help="heads that scikit-learn fits, the others are inferred")
     ask.add_argument("--images", type=int, default=48, help="images the backbone is timed on")
     given = ask.parse_args()
@@ -76,7 +77,10 @@ def main() -> None:
         split = np.array(["train"] * 7 + ["validation"] + ["test"] * 2)[np.arange(given.rows) % 10]
         features = np.load(path, mmap_mode="r")
         print(f"{given.rows:,} x {given.width:,} float32, {path.stat().st_size / 1e6:.0f} MB on disk; {HEADS} heads")
-        ours = {epochs: by_radlib(features, labels, split, epochs) for epochs in given.epochs}
+        limit = probing.MOST_STEPS
+        ours = {limit // -(-(split == "train").sum() // 128): by_radlib(features, labels, split, 100)}
+        probing.MOST_STEPS = 10**9
+        ours |= {epochs: by_radlib(features, labels, split, epochs) for epochs in given.epochs}
         theirs, found = by_scikit_learn(features, labels, split, given.fitted)
     train, fitted = (split == "train").sum(), (split != "test").sum()
     image = seconds_an_image(given.images)
@@ -103,7 +107,7 @@ def by_radlib(features: np.ndarray, labels: np.ndarray, split: np.ndarray, epoch
     auroc = macro_auroc(labels[probe.test_rows], probe.scores)
     heads = " ".join(f"{row['validation_auroc']:.3f}" for row in probe.validation)
     print(
-        f"radlib, {epochs} epochs: {seconds:.1f} s, AUROC {auroc:.4f}, learning rate {probe.head['learning_rate']:.1e}"
+        f"radlib, {probe.hyperparameters['epochs']} epochs: {seconds:.1f} s, AUROC {auroc:.4f}, learning rate {probe.head['learning_rate']:.1e}"
     )
     print(f"  validation AUROC by learning rate: {heads}")
     print(f"  memory of its own: {max(memory) - memory[0]:.0f} MB above the {memory[0]:.0f} MB before;", end=" ")

@@ -19,6 +19,7 @@ from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.probe import ROWS_AT_ONCE, Probe, choose, open_cohort, probabilities
 
 MOMENTUM = 0.9  # as the authors' classification code; no weight decay
+MOST_STEPS = 10_000  # 100 passes over 12,800 rows; on 100,000 rows more changed the AUROC by 0.0001 (benchmarks)
 INITIAL_STD = 0.01  # weights N(0, 0.01²), bias 0, as DINOv2's and the authors' linear evaluation
 
 __all__ = ["Probe", "linear_probe"]
@@ -45,7 +46,7 @@ def linear_probe(
         split: (N,) of "train", "validation" or "test".
         n_classes: K.
         learning_rates: the protocol's grid; each falls to 0 on a cosine, step by step.
-        epochs: passes over the rows.
+        epochs: passes over the rows, fewer where they would be more than `MOST_STEPS` steps.
         batch_size: rows per step; the last batch of an epoch may be smaller.
         seed: of the first weights and of the order of the rows.
         refit: False scores test by the chosen head as it was trained on train alone.
@@ -62,6 +63,7 @@ def linear_probe(
     if not rates or min(*rates, epochs, batch_size) <= 0:
         raise RadlibError("Learning rates, epochs and batch size must be positive and at least one rate given.")
     cohort = open_cohort(inputs, labels, split, n_classes)
+    epochs = _enough(epochs, len(cohort.train), batch_size)
     schedule: dict[str, Any] = {"epochs": epochs, "batch_size": batch_size, "seed": seed}
 
     heads = _train(inputs, cohort.train, cohort.train_targets, rates, cohort.multi_label, **schedule)
@@ -129,6 +131,7 @@ def with_shuffled_labels(
     order = [generator.permutation(len(cohort.fit)) for _ in range(draws)]
     dealt = np.stack([cohort.fit_targets[each] for each in order], axis=1)  # (rows, draws, K)
     centred = _Centred(features, _mean(features, cohort.fit))
+    epochs = _enough(epochs, len(cohort.train), batch_size)
     heads = _train(
         {"features": centred},
         cohort.fit,
@@ -141,6 +144,11 @@ def with_shuffled_labels(
         starts=range(seed, seed + draws),  # equal first weights would lean all draws the same way
     )
     return heads["features"].probabilities(centred, cohort.test).transpose(1, 0, 2)
+
+
+def _enough(epochs: int, rows: int, batch_size: int) -> int:
+    """`epochs`, or as many as make `MOST_STEPS` steps over `rows` rows."""
+    return max(1, min(epochs, MOST_STEPS // -(-rows // batch_size)))
 
 
 class _Centred:

@@ -237,3 +237,16 @@ def test_a_shuffled_draw_is_the_head_it_would_be_alone():
     many = with_shuffled_labels(features, labels, split, draws=3, **given)
     one = with_shuffled_labels(features, labels, split, draws=1, **given)
     np.testing.assert_allclose(many[0], one[0], atol=1e-6)
+
+
+def test_large_sets_take_fewer_passes_and_say_so(monkeypatch):
+    from radlib.evaluate import linear_probe as module
+
+    rng = np.random.default_rng(0)
+    features, labels = rng.normal(size=(90, 3)).astype(np.float32), np.arange(90) % 2
+    split = np.repeat(["train", "validation", "test"], 30)
+    monkeypatch.setattr(module, "MOST_STEPS", 12)
+    capped = linear_probe({"f": features}, labels, split, n_classes=2, epochs=50, batch_size=8)
+    three = linear_probe({"f": features}, labels, split, n_classes=2, epochs=3, batch_size=8)
+    assert capped.hyperparameters["epochs"] == 3
+    np.testing.assert_array_equal(capped.scores, three.scores)

@@ -77,3 +77,20 @@ def test_table_2_is_the_registry_of_backbones():
 
 def test_table_3_has_six_rows():
     assert list(paper.table("table03")["total"]) == ["31M", "324M", "300M", "317M", "1,100M", "1,138M"]
+
+
+def number(text):
+    return float(text.replace(",", "").rstrip("M")) * (1e6 if text.endswith("M") else 1)
+
+
+def test_printed_shares_are_trainable_over_total():
+    three = paper.table("table03")
+    for trainable, share, total in three[["trainable", "share", "total"]].itertuples(index=False):
+        percent = 100 * number(trainable) / number(total)
+        assert percent < 1 if share == "< 1%" else f"{percent:.0f}%" == share
+    eight = paper.table("table08").drop_duplicates("protocol").set_index("protocol")
+    percent = {name: 100 * number(row["trainable"]) / 1.1e9 for name, row in eight.iterrows()}
+    assert f"{percent['lora']:.1f}%" == eight.loc["lora", "share"] and percent["lora"] < 1
+    assert f"{percent['bitfit']:.2f}%" == eight.loc["bitfit", "share"]
+    # As printed, and wrong: 1,500 of 1,100M is a fraction of 1e-6, a hundred times 1e-6 %.
+    assert eight.loc["linear_probe", "share"] == "1e-6%" and percent["linear_probe"] == pytest.approx(1.4e-4, rel=0.05)
