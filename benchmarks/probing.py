@@ -78,7 +78,8 @@ def main() -> None:
         features = np.load(path, mmap_mode="r")
         print(f"{given.rows:,} x {given.width:,} float32, {path.stat().st_size / 1e6:.0f} MB on disk; {HEADS} heads")
         limit = probing.MOST_STEPS
-        ours = {limit // -(-(split == "train").sum() // 128): by_radlib(features, labels, split, 100)}
+        epochs = min(100, limit // -(-(split == "train").sum() // 128))
+        ours = {epochs: by_radlib(features, labels, split, 100)}
         probing.MOST_STEPS = 10**9
         ours |= {epochs: by_radlib(features, labels, split, epochs) for epochs in given.epochs}
         theirs, found = by_scikit_learn(features, labels, split, given.fitted)
@@ -106,9 +107,8 @@ def by_radlib(features: np.ndarray, labels: np.ndarray, split: np.ndarray, epoch
     seconds = time.perf_counter() - started
     auroc = macro_auroc(labels[probe.test_rows], probe.scores)
     heads = " ".join(f"{row['validation_auroc']:.3f}" for row in probe.validation)
-    print(
-        f"radlib, {probe.hyperparameters['epochs']} epochs: {seconds:.1f} s, AUROC {auroc:.4f}, learning rate {probe.head['learning_rate']:.1e}"
-    )
+    taken = f"radlib, {probe.hyperparameters['epochs']} epochs: {seconds:.1f} s"
+    print(f"{taken}, AUROC {auroc:.4f}, learning rate {probe.head['learning_rate']:.1e}")
     print(f"  validation AUROC by learning rate: {heads}")
     print(f"  memory of its own: {max(memory) - memory[0]:.0f} MB above the {memory[0]:.0f} MB before;", end=" ")
     print(f"largest with cached pages of the map: {before:.0f} -> {largest_so_far():.0f} MB", flush=True)
