@@ -31,40 +31,10 @@ from radlib.evaluate import checkpoint, head_grid
 from radlib.evaluate.auroc import macro_auroc
 from radlib.evaluate.cases import Cases
 from radlib.evaluate.head_grid import HeadGrid
-from radlib.evaluate.linear_probe import MOMENTUM
 from radlib.evaluate.probe import Cohort, Probe, open_cohort
+from radlib.evaluate.schedule import CROP_SCALE, FLIP_CHANCE, Settings
 from radlib.models import adapters, runtime
 from radlib.models.backbones import Backbone
-
-# Learning rates of the backbone's own weights. 1e-5: authors' repository. The paper prints none for the others: 2e-4 is
-# what LoRA's paper uses for its largest models; biases, being so few, bear 1e-3, which is ours.
-BACKBONE_RATES: dict[adapters.Method, float] = {"fine_tune": 1e-5, "lora": 2e-4, "bitfit": 1e-3}
-CROP_SCALE = (0.75, 1.0)  # of an image's area; authors' repository
-FLIP_CHANCE = 0.5  # authors' repository
-PROCEDURE = 1  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
-
-
-@dataclass(frozen=True)
-class Settings:
-    """How to train.
-
-    batch_size: images behind each step. at_once: images in memory together; gradients add up until `batch_size`.
-    backbone_rate: learning rate of the backbone's weights (AdamW, no weight decay: its step does not depend on how many
-    heads pull), falling on a cosine like the heads'.
-    """
-
-    method: adapters.Method
-    epochs: int = 10
-    batch_size: int = 128
-    at_once: int = 16
-    learning_rates: tuple[float, ...] = (1e-3, 5e-3, 1e-2, 5e-2)
-    backbone_rate: float | None = None
-    seed: int = 0
-
-    @property
-    def rate(self) -> float:
-        """`backbone_rate`, or the method's own."""
-        return BACKBONE_RATES[self.method] if self.backbone_rate is None else self.backbone_rate
 
 
 @dataclass(frozen=True)
@@ -119,7 +89,7 @@ def fine_tune(
         torch.manual_seed(settings.seed)  # LoRA's first matrices are drawn
         module = adapters.adapt(backbone, settings.method).to(where)
     run = _Run(backbone, module, whole, cohort, squares, settings, n_classes, where)
-    agrees = {**identity, **_described(settings), "device": where.type}
+    agrees = {**identity, **settings.described(), "device": where.type}
     state = checkpoint.read(saved, agrees)
     first = run.resume(state) if state else 0
     if not (state and state["finished"]):
@@ -134,13 +104,6 @@ def fine_tune(
         run.test()
         checkpoint.write(saved, agrees, run.finished_state())
     return run.tuned(settings.epochs - first)
-
-
-def _described(settings: Settings) -> dict[str, str]:
-    """Settings as the words a checkpoint carries."""
-    words = {name: str(value) for name, value in vars(settings).items() if name not in ("at_once", "backbone_rate")}
-    lora = {"lora_rank": str(adapters.LORA_RANK)} if settings.method == "lora" else {}
-    return {**words, **lora, "backbone_rate": str(settings.rate), "procedure": str(PROCEDURE)}
 
 
 @dataclass
@@ -305,32 +268,11 @@ class _Run:
             scores=self.scores,
             test_rows=self.cohort.test,
             seconds=self.seconds,
-            hyperparameters={**_hyperparameters(self.settings), "chosen": chosen},
+            hyperparameters={**self.settings.hyperparameters(), "chosen": chosen},
         )
         head = self.heads.heads[self.best["number"]]
         learned = adapters.trainable_parameters(self.module) + sum(weight.numel() for weight in head.parameters())
         return Tuned(probe, learned, epochs_run, self.seconds, self.peak_mb)
-
-
-def _hyperparameters(settings: Settings) -> dict[str, Any]:
-    said = {
-        **vars(settings),
-        "learning_rates": list(settings.learning_rates),
-        "backbone_rate": settings.rate,
-        "backbone_optimizer": "AdamW, no weight decay",
-        "head_optimizer": f"SGD, momentum {MOMENTUM}",
-        "schedule": "cosine to 0, per step",
-        "augmentation": f"crop {CROP_SCALE[0]:g} to {CROP_SCALE[1]:g} of the area, mirrored by chance {FLIP_CHANCE:g}",
-        "refit_on": "nothing: epoch and head were chosen on validation",
-    }
-    if settings.method == "lora":
-        said["lora"] = {
-            "rank": adapters.LORA_RANK,
-            "alpha": adapters.LORA_ALPHA,
-            "dropout": adapters.LORA_DROPOUT,
-            "layers": list(adapters.LORA_LAYERS),
-        }
-    return {"protocol": settings.method, **said}
 
 
 def _augmented(images: Tensor) -> Tensor:

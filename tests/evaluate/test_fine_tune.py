@@ -12,7 +12,8 @@ from radlib.errors import RadlibError
 from radlib.evaluate import checkpoint
 from radlib.evaluate import fine_tune as module
 from radlib.evaluate.cases import Cases
-from radlib.evaluate.fine_tune import Settings, fine_tune
+from radlib.evaluate.fine_tune import fine_tune
+from radlib.evaluate.schedule import Settings
 from radlib.models import backbones
 
 SIZE = 28
