@@ -3,7 +3,7 @@
     python benchmarks/statistics.py [--resamples 1000] [--loop 10]
 
 A cohort of the size of NIH Chest X-ray's test set: 25,596 images of 2,797 patients, 14 findings of its prevalences.
-`auroc_intervals` resamples patients and gives the macro AUROC of each resample; the loop it is held against asks
+`resampled_aurocs` resamples patients and gives the macro AUROC of each resample; the loop it is held against asks
 scikit-learn for every finding of every resample, with the images' multiplicities as weights. The loop is timed over a
 few resamples and scaled up, since all of them take minutes.
 """
