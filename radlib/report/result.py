@@ -8,7 +8,7 @@ import hashlib
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, model_validator
@@ -17,6 +17,7 @@ from safetensors.numpy import load, save
 
 from radlib import atomic
 from radlib.errors import RadlibError
+from radlib.models import backbones
 
 Score = Annotated[float, Field(ge=0, le=1)]
 USUAL_IMAGE_SIZE = 224  # px; the paper's for classification, so file names leave it out
@@ -196,12 +197,20 @@ def read_predictions(path: Path) -> dict[str, np.ndarray]:
 
 def published(table: str) -> list[Result]:
     """Results of `table` that come with the repository, measured on real images; none without a checkout."""
-    return read_folder(PUBLISHED, table)
+    return [read(path) for path in published_paths(table)]
 
 
 def published_paths(table: str) -> list[Path]:
-    """Where the Results of `published` lie, in the same order."""
-    return paths(PUBLISHED, table)
+    """Where the Results of `published` lie: the paper's datasets first, rows by protocol and as in Table 2."""
+    protocols, known = get_args(Protocol), backbones.names()
+
+    def place(path: Path) -> tuple[object, ...]:
+        found = read(path)
+        backbone = known.index(found.backbone.id) if found.backbone.id in known else len(known)
+        row = bool(found.control), protocols.index(found.protocol), backbone, found.shots or 10**9, found.scored
+        return found.data.origin != "paper", found.data.title, *row
+
+    return sorted(paths(PUBLISHED, table), key=place)
 
 
 def paths(folder: Path | str, table: str) -> list[Path]:
