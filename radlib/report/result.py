@@ -216,8 +216,3 @@ def published_paths(table: str) -> list[Path]:
 def paths(folder: Path | str, table: str) -> list[Path]:
     """Results of `table` below `folder`, by file name; none if the folder is absent."""
     return sorted((Path(folder) / table).glob("*.json"))
-
-
-def read_folder(folder: Path, table: str) -> list[Result]:
-    """All Results of `table` below `folder`, by file name; none if the folder is absent."""
-    return [read(path) for path in paths(folder, table)]

@@ -19,8 +19,8 @@ def test_a_result_is_read_as_it_was_written(make, tmp_path):
     found = result.read(path)
     assert found.model_copy(update={"predictions_sha256": "0" * 64}) == make()
     np.testing.assert_array_equal(result.read_predictions(path)["scores"], SCORES["scores"])
-    assert [again.name for again in result.read_folder(tmp_path, "table04")] == [found.name]
-    assert result.read_folder(tmp_path, "table05") == []
+    assert result.paths(tmp_path, "table04") == [path]
+    assert result.paths(tmp_path, "table05") == []
 
 
 @given(value=st.floats(0, 1), one=st.floats(0, 1), other=st.floats(0, 1))
