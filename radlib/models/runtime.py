@@ -32,7 +32,7 @@ class Encoder:
     `name` says what runs it: "openvino-float32", "torch-float32" or "torch-float16". `outputs` gives the shape of each
     output without its batch axis: ``{"cls": (4, D), "patch_mean": (D,)}`` for a ViT (class tokens of the last four
     blocks, the last block last, and the mean of the last block's patch tokens, all after the final norm) and
-    ``{"pooled": (D,)}`` otherwise.
+    ``{"pooled": (D,)}`` otherwise; ``{"patches": (n, h, w, D)}`` where the patch tokens of n blocks were asked for.
     """
 
     name: str
@@ -56,12 +56,14 @@ class Encoder:
         return dict(zip(self.outputs, self._answer(images), strict=True))
 
 
-def encoder(backbone: Backbone, batch_size: int, device: str = "auto") -> Encoder:
+def encoder(backbone: Backbone, batch_size: int, device: str = "auto", patch_blocks: int = 0) -> Encoder:
     """`backbone` compiled for `batch_size` images on `device`: "auto", "cpu", "cuda" or "cuda:N".
 
-    "auto" takes a GPU when torch sees one. Raises `RadlibError` for a device that is unknown or not there.
+    With `patch_blocks` it answers with the patch tokens of so many last blocks of a ViT instead of what classifiers
+    need. "auto" takes a GPU when torch sees one. Raises `RadlibError` for a device that is unknown or not there, and
+    for patch tokens of a network that has none.
     """
-    features = _features(backbone)
+    features = _patches(backbone, patch_blocks) if patch_blocks else _features(backbone)
     if name(device) == "openvino-float32":
         answer = _openvino_answer(backbone, features, batch_size)
     else:
@@ -70,6 +72,9 @@ def encoder(backbone: Backbone, batch_size: int, device: str = "auto") -> Encode
     outputs: dict[str, tuple[int, ...]] = {"cls": (LAST_BLOCKS, width), "patch_mean": (width,)}
     if backbone.spec.family != "vit":
         outputs = {"pooled": (width,)}
+    if patch_blocks:
+        side = backbone.image_size // (backbone.spec.patch or 1)
+        outputs = {"patches": (patch_blocks, side, side, width)}
     return Encoder(name(device), batch_size, backbone.image_size, outputs, answer)
 
 
@@ -78,6 +83,17 @@ def name(device: str = "auto") -> str:
     if torch_device(device).type == "cuda":
         return "torch-float16"
     return "openvino-float32" if importlib.util.find_spec("openvino") else "torch-float32"
+
+
+def training_dtype(device: str = "auto") -> torch.dtype:
+    """The type that decoders and segmentation networks multiply in while they train; weights and losses are float32.
+
+    float16 on a GPU, as the paper. On a CPU bfloat16 where the processor multiplies matrices of it (AMX), three times
+    faster for a U-Net decoder there; else float32, since emulated bfloat16 is slower than either.
+    """
+    if torch_device(device).type == "cuda":
+        return torch.float16
+    return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
 
 
 def torch_device(device: str) -> torch.device:
@@ -102,6 +118,12 @@ def _features(backbone: Backbone) -> Callable[[Tensor], tuple[Tensor, ...]]:
         return cls, patches[:, -1].mean(dim=(1, 2))
 
     return cls_and_patch_mean
+
+
+def _patches(backbone: Backbone, blocks: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
+    if backbone.spec.family != "vit":
+        raise RadlibError(f"'{backbone.spec.id}' has no patch tokens to decode; name a vision transformer.")
+    return lambda images: (backbone.tokens(images, blocks)[1],)
 
 
 def _torch_answer(backbone: Backbone, features: Callable[[Tensor], tuple[Tensor, ...]], device: torch.device) -> Answer:
