@@ -151,7 +151,7 @@ def resampled_aurocs(
     draws = np.empty((resamples, len(questions)))
     for start in range(0, resamples, chunk):
         count = min(chunk, resamples - start)
-        weights = _multiplicities(generator, count, len(names))[patient_of]  # (N, count)
+        weights = multiplicities(generator, count, len(names))[patient_of]  # (N, count)
         for row, classes in enumerate(questions):
             # The mean of a NaN is NaN: a resample that lost a class is marked, for every row alike.
             draws[start : start + count, row] = np.mean([q.auroc(weights) for q in classes], axis=0)
@@ -163,7 +163,7 @@ def resampled_aurocs(
     return usable
 
 
-def _multiplicities(generator: np.random.Generator, count: int, patients: int) -> NDArray[np.float64]:
+def multiplicities(generator: np.random.Generator, count: int, patients: int) -> NDArray[np.float64]:
     """How often each patient is drawn when as many are drawn, with replacement, as there are: (patients, count)."""
     drawn = generator.integers(patients, size=(count, patients))
     flat = drawn + patients * np.arange(count)[:, None]
