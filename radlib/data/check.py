@@ -12,16 +12,16 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
+import pandas as pd
 from tqdm import tqdm
 
 from radlib.data import audit, catalog, duplicates, origin, pictures
-from radlib.data.dataset import Dataset
+from radlib.data.dataset import MASKS, Dataset
 from radlib.data.problems import FolderError
 from radlib.data.splits import SPLITS
 from radlib.errors import RadlibError
 
 Level = Literal["error", "warning", "note"]
-FILES = ("image", "mask", "left_mask", "right_mask")  # columns that hold paths
 SHOWN = 5  # names of a finding that the text shows; JSON holds them all
 READERS = 4
 
@@ -212,7 +212,7 @@ def _truth(dataset: Dataset) -> Callable[[str], object]:
     place = {name: k for k, name in reversed(list(enumerate(dataset.samples["image"])))}
 
     def of(name: str) -> object:
-        masks = [str(rows[name][column]) for column in FILES[1:] if column in rows[name]]
+        masks = [str(rows[name][column]) for column in MASKS if column in rows[name]]
         if not masks:
             return tuple(np.atleast_1d(dataset.labels[place[name]]).tolist())
         return tuple(duplicates.content(dataset.root / mask) for mask in masks)
@@ -221,7 +221,7 @@ def _truth(dataset: Dataset) -> Callable[[str], object]:
 
 
 def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
-    """Every image and mask once: what cannot be read, and images without any contrast."""
+    """Every image and mask once: what cannot be read, images without any contrast, masks without any foreground."""
     if dataset.prepare is not None:
         dataset.prepare(progress)
     paths = dataset.samples["image"].tolist()
@@ -230,6 +230,8 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
         if ("slice" in dataset.samples)
         else paths
     )
+
+    present = np.zeros((len(dataset), len(dataset.classes)), dtype=bool)  # classes of the masks
 
     def look(row: int) -> tuple[str, bool]:
         try:
@@ -240,6 +242,7 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
                     return f"the mask of {where[row]} has {mask.shape} pixels and the image {pixels.shape[1:]}", False
                 if mask.max(initial=0) > len(dataset.classes):
                     return f"the mask of {where[row]} holds {mask.max()}; 0 to {len(dataset.classes)} are known", False
+                present[row] = np.bincount(mask.ravel(), minlength=1 + len(dataset.classes))[1:] > 0
             return "", bool(np.ptp(pixels) == 0)
         except RadlibError as error:
             return str(error), False
@@ -259,3 +262,26 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
         )
     if flat:
         report.add("warning", f"One value throughout: {_n(len(flat), 'image')}.", flat)
+    if dataset.read_mask is not None and not wrong:
+        _foreground(report, dataset, present)
+
+
+def _foreground(report: Report, dataset: Dataset, present: np.ndarray) -> None:
+    """Splits and scans (of pictures: images) whose masks lack classes; `present` is `(N, K)` bool."""
+    for split in SPLITS:
+        inside = present[(dataset.samples["split"] == split).to_numpy()]
+        if len(inside) and not inside.any():
+            report.add(
+                "error", f"No mask in {split} holds any foreground.", (), "look at the masks or split the cohort anew."
+            )
+        elif len(inside) and (absent := [c for c, n in zip(dataset.classes, inside.sum(axis=0), strict=True) if not n]):
+            report.add("warning", f"No mask in {split} holds {len(absent)} of the classes.", absent)
+    bare = pd.Series(~present.any(axis=1)).groupby(dataset.samples["image"].to_numpy(), sort=False).all()
+    if bare.any():
+        kind = "scan" if dataset.planes else "image"
+        report.add(
+            "warning",
+            f"Mask without any foreground: {_n(int(bare.sum()), kind)}.",
+            bare.index[bare].tolist(),
+            "see that nothing is to be outlined there; otherwise outline it or leave it out.",
+        )

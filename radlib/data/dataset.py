@@ -11,12 +11,14 @@ import numpy as np
 import pandas as pd
 
 from radlib.data.origin import Origin
+from radlib.data.volumes import Plane
 from radlib.errors import RadlibError
 
 Task = Literal["binary", "multi-class", "multi-label", "segmentation"]
 Record = Mapping[Hashable, Any]  # one row of `Dataset.samples`
 Reader = Callable[[Path, Record], np.ndarray]  # root and row -> pixels
 
+MASKS = ("mask", "left_mask", "right_mask")  # columns of `Dataset.samples` that hold masks
 SAMPLED_BYTES = 16 * 1024  # read from each end of a file for the fingerprint
 
 
@@ -44,6 +46,9 @@ class Dataset:
         preparation: words that name what `read_image` does; part of the key of every cached feature.
         read_mask: root and row -> `(H, W)` uint8, 0 background and k the k-th of `classes` counted from 1; None
             without masks.
+        mask_preparation: words that name what `read_mask` makes of the files beyond what `preparation` says; part of
+            the key of every cached mask.
+        planes: image path of every volume -> how its slices are cut; None where no image is a volume.
         prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
             to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
@@ -60,12 +65,21 @@ class Dataset:
     read_image: Reader
     preparation: str
     read_mask: Reader | None = None
+    mask_preparation: str = ""
+    planes: Mapping[str, Plane] | None = None
     prepare: Callable[[bool], None] | None = None
 
     @functools.cached_property
     def fingerprint(self) -> str:
         """What is on disk, see `fingerprint`; worked out when first asked for, since it opens every file."""
         return fingerprint(self.root, self.samples)
+
+    @functools.cached_property
+    def mask_fingerprint(self) -> str:
+        """What the masks are, see `mask_fingerprint`; worked out when first asked for, since it reads every mask."""
+        if self.read_mask is None:
+            raise self._no_masks()
+        return mask_fingerprint(self.root, self.samples)
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -81,8 +95,11 @@ class Dataset:
     def mask(self, row: int) -> np.ndarray:
         """Mask `(H, W)` uint8 of sample `row`, 0…K; raises RadlibError if there is none or it is unreadable."""
         if self.read_mask is None:
-            raise RadlibError(f"{self.title} has no masks; name a segmentation dataset.")
+            raise self._no_masks()
         return self._decode(self.read_mask, row, "mask")
+
+    def _no_masks(self) -> RadlibError:
+        return RadlibError(f"{self.title} has no masks; name a segmentation dataset.")
 
     def _decode(self, read: Reader, row: int, what: str) -> np.ndarray:
         record = self.samples.iloc[row].to_dict()
@@ -113,6 +130,30 @@ def fingerprint(root: Path, samples: pd.DataFrame) -> str:
                 f"{root / name} cannot be read ({error.strerror}); replace the file with a whole copy."
             ) from error
         whole.update(f"{name}\0{size}\0".encode() + ends)
+    if "slice" in samples:
+        whole.update("".join(f"{n}\0" for n in samples["slice"]).encode())
+    return whole.hexdigest()
+
+
+def mask_fingerprint(root: Path, samples: pd.DataFrame) -> str:
+    """Sha256 of which masks belong to which images, and of every byte of the masks.
+
+    Masks are small and drawn by hand: an edit of an uncompressed one keeps its size and both ends and must be seen.
+    """
+    columns = [column for column in MASKS if column in samples]
+    pairs = samples[["image", *columns]].drop_duplicates()
+    content: dict[str, str] = {}
+    for name in pd.unique(pairs[columns].to_numpy().ravel()):
+        try:
+            with open(root / name, "rb") as file:
+                content[name] = hashlib.file_digest(file, "sha256").hexdigest()
+        except OSError as error:
+            raise RadlibError(
+                f"{root / name} cannot be read ({error.strerror}); replace the file with a whole copy."
+            ) from error
+    whole = hashlib.sha256()
+    for image, *masks in pairs.itertuples(index=False):
+        whole.update("\0".join([image, *(content[name] for name in masks), ""]).encode())
     if "slice" in samples:
         whole.update("".join(f"{n}\0" for n in samples["slice"]).encode())
     return whole.hexdigest()

@@ -132,15 +132,23 @@ def mask_reader(planes: dict[str, volumes.Plane], classes: int) -> Reader:
     def read(root: Path, row: Record) -> np.ndarray:
         path = root / row["mask"]
         cut = slice_cache.cut(path, planes[row["patient"]], int(row["slice"]))
-        low, high = cut.min(), cut.max()
-        if low < 0 or high > classes or (cut.dtype.kind == "f" and (cut != np.round(cut)).any()):
+        strange = (cut < 0) | (cut > classes)
+        if cut.dtype.kind == "f":
+            strange |= cut != np.round(cut)
+        if strange.any():
             raise RadlibError(
-                f"{path}, slice {row['slice']}, holds labels from {low:g} to {high:g}; whole numbers from 0 to "
-                f"{classes} are expected: take the file from the release again."
+                f"{path}, slice {row['slice']}, holds the label {cut[strange][0]:g}; whole numbers from 0 to {classes} "
+                "are expected: take the file from the release again."
             )
         return np.ascontiguousarray(cut, dtype=np.uint8)
 
     return read
+
+
+def by_image(table: pd.DataFrame, planes: dict[str, volumes.Plane]) -> dict[str, volumes.Plane]:
+    """`Dataset.planes`: `planes` by scan as planes by the image path of `table`."""
+    once = table.drop_duplicates("patient")
+    return {image: planes[scan] for image, scan in zip(once["image"], once["patient"], strict=True)}
 
 
 def preparer(root: Path, table: pd.DataFrame, planes: dict[str, volumes.Plane], title: str) -> Callable[[bool], None]:

@@ -12,6 +12,7 @@ from radlib.errors import RadlibError
 
 WHITE = 255
 MOST = 65535  # the largest number a mask may hold
+SHOWN = 20  # known numbers in a sentence
 
 
 @dataclass(frozen=True)
@@ -35,8 +36,8 @@ def look(path: Path) -> Stack | None:
     if volumes.is_volume(path.name):
         head = volumes.header(path)
         plane = volumes.axial(head)
-        (columns,) = {0, 1, 2} - {plane.axis, plane.rows}
-        return Stack(path, head.shape[plane.axis], (head.shape[plane.rows], head.shape[columns]), head, plane)
+        slices, height, width = volumes.stack_shape(head, plane)
+        return Stack(path, slices, (height, width), head, plane)
     if path.suffix.lower() in pictures.SUFFIXES:
         size = pictures.size(path)
         return Stack(path, 1, size) if size else None
@@ -82,7 +83,8 @@ def read_mask(stack: Stack, k: int, values: Sequence[int]) -> np.ndarray:
     strange = np.setdiff1d(found, meant)
     if len(strange):
         remedy = "list it in classes.csv or mend the mask" if values else "say in classes.csv what each number means"
-        raise RadlibError(f"{stack.path} holds the value {strange[0]}; {remedy}.")
+        known = ", ".join(str(value) for value in meant[:SHOWN]) + (" …" if len(meant) > SHOWN else "")
+        raise RadlibError(f"{stack.path} holds the value {strange[0]}; {remedy} (known are {known}).")
     place = np.zeros(found[-1] + 1, dtype=np.uint8)
     for code, value in enumerate(meant):
         if value < len(place):

@@ -69,6 +69,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels = labels[rows]
         note += f" {len(samples):,} slices in all" + (", a file's slices one case." if truth else ".")
     values = list(_classes(root / CLASSES))
+    images = dict.fromkeys(table["image"])
 
     def read_image(root: Path, row: Record) -> np.ndarray:
         return files.read(held[row["image"]], int(row.get("slice", 0)))
@@ -89,6 +90,8 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         read_image=read_image,
         preparation="as stored",
         read_mask=read_mask if task == "segmentation" else None,
+        mask_preparation=f"values {values}" if values else "",
+        planes={name: plane for name in images if (plane := held[name].plane) is not None} or None,
         prepare=_preparer(root, held),
     )
 

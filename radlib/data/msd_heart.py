@@ -48,6 +48,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         read_image=_reader(plane),
         preparation="5th-95th percentile clip" + (" | as stored" if protocol == "authors" else ""),
         read_mask=decathlon.mask_reader(planes, len(CLASSES)),
+        planes=decathlon.by_image(samples, planes),
         prepare=decathlon.preparer(root, samples, planes, "MSD Heart"),
     )
 

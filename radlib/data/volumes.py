@@ -20,6 +20,7 @@ SUFFIXES = (".nii", ".nii.gz")
 MOST_VOXELS = 2**31  # 4 GiB of int16; a whole-body CT has a quarter of that
 MOST_ALONG = 2**15 - 1  # along one axis: what NIfTI-1 can say
 BLOCK = 1 << 20  # bytes unpacked at once
+MILLIMETRES = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; all others are taken for millimetres
 DAMAGED = (
     ImageFileError,
     HeaderDataError,
@@ -80,14 +81,15 @@ def header(path: Path) -> Header:
     """The header of the NIfTI file `path`, no voxel read.
 
     Raises RadlibError, naming the file: missing, empty, no NIfTI, not three-dimensional, a type that is no number, more
-    voxels than memory should be asked for, or fewer bytes than the header promises.
+    voxels than memory should be asked for, a spacing that is no length, no orientation, or fewer bytes than the header
+    promises.
     """
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             image = nibabel.load(path)
             shape, dtype = tuple(int(n) for n in image.shape), image.get_data_dtype()
-            affine = np.asarray(image.affine, dtype=float)
+            affine = np.array(image.affine, dtype=float)
             unscaled = (image.dataobj.slope, image.dataobj.inter) == (1, 0)
     except FileNotFoundError as error:
         raise RadlibError(f"{path} is missing; take it from the release.") from error
@@ -104,6 +106,9 @@ def header(path: Path) -> Header:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
         )
+    _check_spacing(path, image)
+    # xyzt_units has the unit of length in its lowest three bits
+    affine[:3] *= MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
         raise RadlibError(f"{path} has no usable orientation (affine) in its header; export the volume again.")
     _check_length(path, image, shape, dtype)
@@ -118,6 +123,12 @@ def header(path: Path) -> Header:
         dtype=dtype,
         plain=unscaled and dtype.isnative and not path.name.lower().endswith(".gz"),
     )
+
+
+def stack_shape(head: Header, plane: Plane) -> tuple[int, int, int]:
+    """How many slices a volume cut as `plane` has, and rows and columns of each: `(S, H, W)`."""
+    (columns,) = {0, 1, 2} - {plane.axis, plane.rows}
+    return head.shape[plane.axis], head.shape[plane.rows], head.shape[columns]
 
 
 def axial(head: Header) -> Plane:
@@ -204,6 +215,17 @@ def restore(stack: np.ndarray, plane: Plane) -> np.ndarray:
 
 def _rows_first(plane: Plane) -> bool:
     return plane.rows == min(axis for axis in range(3) if axis != plane.axis)
+
+
+def _check_spacing(path: Path, image: nibabel.Nifti1Image) -> None:
+    """Raise if the header's pixdim is no length; nibabel would silently put 1 mm for 0 and turn the sign."""
+    with _stored(path) as file:
+        pixdim = type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]
+    if not (np.isfinite(pixdim) & (pixdim > 0)).all():
+        raise RadlibError(
+            f"{path} has a voxel spacing of {' x '.join(f'{step:g}' for step in pixdim)} mm (pixdim in its header); "
+            "write the true spacing there, or export the volume again."
+        )
 
 
 def _check_length(path: Path, image: nibabel.Nifti1Image, shape: tuple[int, ...], dtype: np.dtype) -> None:

@@ -104,7 +104,7 @@ def _record(
             unit="image" if len(whole) == len(dataset) else "study",
             n_patients=len(patients),
             seed=settings.seed,
-            data=_data_used(dataset, settings.data_note),
+            data=data_used(dataset, settings.data_note),
             backbone=row.backbone,
             chosen=row.probe.head,
             chosen_how=row.chosen_how,
@@ -175,7 +175,8 @@ def _can_be_scored(experiment: Experiment, counted: np.ndarray) -> bool:
     return bool(patients > 1 and len(labels) and (labels != labels[0]).any())
 
 
-def _data_used(dataset: Dataset, note: str) -> DataUsed:
+def data_used(dataset: Dataset, note: str) -> DataUsed:
+    """How a Result names `dataset`; `note` is what the reader says of his copy."""
     by_split = dataset.samples.groupby("split")
     return DataUsed(
         dataset=dataset.name,

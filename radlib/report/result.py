@@ -20,6 +20,7 @@ from radlib.errors import RadlibError
 from radlib.models import backbones
 
 Score = Annotated[float, Field(ge=0, le=1)]
+FEW_SHOT_MASKS = "figure2_masks"  # the table of the right panel of Figure 2
 USUAL_IMAGE_SIZE = 224  # px; the paper's for classification, so file names leave it out
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
@@ -72,10 +73,40 @@ class Interval(Record):
         return self
 
 
-Protocol = Literal[
+Segmenter = Literal["linear", "unet_decoder", "unet", "transunet"]
+Classifier = Literal[
     "linear_probe", "logistic_regression", "knn", "weighted_knn", "few_shot", "bitfit", "lora", "fine_tune"
 ]
+Protocol = Classifier | Segmenter
+SEGMENTERS: tuple[Segmenter, ...] = get_args(Segmenter)
+PROTOCOLS: tuple[Protocol, ...] = (*get_args(Classifier), *SEGMENTERS)
 Control = Literal["", "shuffled labels", "shortcut"]
+Scored = Literal["all", "without relatives"]
+
+
+class Masks(Record):
+    """What the masks of a segmenter are worth beyond the one score.
+
+    dice, jaccard: of every class over all test pixels together; None for a class no true test mask has (`absent` names
+    them). A case is an image, or a scan of several slices: `case_dice` is the mean over `cases` of each one's mean over
+    the classes it has; `cases_empty` more have no foreground, true or predicted, and no Dice. `case_dice_per_class`
+    averages one class over the cases that have it. `by_scan` holds each scan's Dice by class where cases are scans.
+    hd95_mm: 95th percentile Hausdorff distance in mm, mean over the cases in which truth and prediction have the class,
+    `hd95_missed` the number in which only one has; both empty where the release tells no spacing.
+    """
+
+    dice: dict[str, Score | None]
+    jaccard: dict[str, Score | None]
+    absent: tuple[str, ...] = ()
+    case: Literal["image", "scan"]
+    case_dice: Score
+    case_interval: Interval
+    cases: Annotated[int, Field(gt=0)]
+    cases_empty: Annotated[int, Field(ge=0)] = 0
+    case_dice_per_class: dict[str, Score | None]
+    by_scan: dict[str, dict[str, Score | None]] = {}
+    hd95_mm: dict[str, Annotated[float, Field(ge=0)] | None] = {}
+    hd95_missed: dict[str, int] = {}
 
 
 class Result(Record):
@@ -89,8 +120,12 @@ class Result(Record):
     `(n,)` for every entry of `groups`: the position of the sample's group there, -1 where it is not known.
 
     `control` marks rows that should know nothing: a head fitted to shuffled labels, or one that sees only what the
-    acquisition tells. `shots` is the number of patients a class of a few-shot row, None for all of them. With draws
-    `value` is their mean and `draws` holds each. `trainable_parameters` counts what was fitted, the chosen head
+    acquisition tells. `shots` is the number of patients a class of a few-shot row (of training images where masks are
+    drawn), None for all of them. With draws `value` is their mean and `draws` holds each. A segmenter's `value` is the
+    mean of Dice and Jaccard, macro over foreground classes, over all test pixels together; its predictions are
+    `counts` `(n, K, 3)`, or `(D, n, K, 3)` (pixels in both masks, predicted, true; see `evaluate.overlap`), with
+    `patients` and `cases` `(n,)`, and `masks` says the rest. `left_out`
+    names patients whose images were not trained on. `trainable_parameters` counts what was fitted, the chosen head
     included; `peak_memory_mb` is the process's largest resident memory (a GPU's largest allocation on one) in MB.
     """
 
@@ -99,12 +134,14 @@ class Result(Record):
     protocol: Protocol
     control: Control = ""
     shots: Annotated[int, Field(gt=0)] | None = None
-    scored: Literal["all", "without relatives"]
-    metric: Literal["macro AUROC"] = "macro AUROC"
+    scored: Scored
+    metric: Literal["macro AUROC", "mean of Dice and Jaccard"] = "macro AUROC"
     value: Score
     interval: Interval
     per_class: dict[str, float | None]
     draws: tuple[Score, ...] = ()
+    masks: Masks | None = None
+    left_out: tuple[str, ...] = ()
     groups: dict[str, tuple[str, ...]] = {}
     n_images: Annotated[int, Field(gt=0)]
     unit: Literal["image", "study"] = "image"
@@ -138,8 +175,12 @@ class Result(Record):
             parts.append("all_patients" if self.shots is None else f"{self.shots:02d}_patients")
         if self.control:
             parts.append(self.control.replace(" ", "_"))
+        if self.protocol in SEGMENTERS and self.table == FEW_SHOT_MASKS:
+            parts.append("all_images" if self.shots is None else f"{self.shots:03d}_images")
+        if self.left_out:
+            parts.append("without_" + re.sub(r"[^A-Za-z0-9]+", "_", "_".join(self.left_out)))
         if self.scored != "all":
-            parts.append("without_relatives")
+            parts.append(self.scored.replace(" ", "_"))
         return "__".join(parts)
 
 
@@ -202,7 +243,7 @@ def published(table: str) -> list[Result]:
 
 def published_paths(table: str) -> list[Path]:
     """Where the Results of `published` lie: the paper's datasets first, rows by protocol and as in Table 2."""
-    protocols, known = get_args(Protocol), backbones.names()
+    protocols, known = PROTOCOLS, backbones.names()
 
     def place(path: Path) -> tuple[object, ...]:
         found = read(path)

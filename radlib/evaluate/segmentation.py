@@ -1,0 +1,357 @@
+"""Training what draws masks: decoders on a frozen encoder's tokens, and networks from scratch (paper section 3.3.2).
+
+Networks of all learning rates see the same batches side by side. Validation, which knows nothing of test, chooses the
+rate; a network of that rate is then fitted anew to train and validation together, and test is predicted once. What a
+network is fed, tokens or images, is the caller's business.
+"""
+
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+from tqdm import tqdm
+
+from radlib import memory
+from radlib.errors import RadlibError
+from radlib.evaluate import checkpoint, overlap
+from radlib.evaluate.soft_dice import Loss, loss
+from radlib.models import runtime
+
+MOMENTUM = 0.9  # authors' repository, no weight decay
+LEARNING_RATES = (1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1)  # authors' repository
+SECONDS_BETWEEN_CHECKPOINTS = 30.0  # what a killed run can lose, besides the epoch it was in
+PROCEDURE = 1  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
+
+Rows = NDArray[np.intp]
+# Rows (B,), and a generator for training -> what the network is fed (B, …), and masks (B, S, S) uint8
+Read = Callable[[Rows, np.random.Generator | None], tuple[Tensor, Tensor]]
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How to train.
+
+    epochs: passes over train to choose the rate. refit_epochs: passes with that rate over what it is fitted to in the
+    end. batch_size: images behind each step. together: whether all rates train side by side, which reads every batch
+    once and holds as many networks in memory; the numbers are the same.
+    """
+
+    learning_rates: tuple[float, ...] = LEARNING_RATES
+    epochs: int = 50
+    refit_epochs: int = 100
+    batch_size: int = 8
+    loss: Loss = "dice"
+    seed: int = 0
+    together: bool = True
+
+    def hyperparameters(self) -> dict[str, Any]:
+        """Settings as a Result carries them, ready for JSON."""
+        said = {name: value for name, value in asdict(self).items() if name != "together"}
+        return {
+            **said,
+            "learning_rates": list(self.learning_rates),
+            "optimizer": f"SGD, momentum {MOMENTUM}, no weight decay",
+            "schedule": "cosine to 0, per step",
+        }
+
+
+@dataclass(frozen=True)
+class Split:
+    """Rows to choose a rate with, to choose it by, to fit in the end, and to be scored on."""
+
+    train: Rows
+    validation: Rows
+    refit: Rows
+    test: Rows
+
+    @classmethod
+    def of(cls, names: NDArray[Any]) -> "Split":
+        """From the split of every row `(N,)`; the last fit is to train and validation together.
+
+        Raises RadlibError where a part is empty.
+        """
+        train, validation, test = (np.flatnonzero(names == part) for part in ("train", "validation", "test"))
+        for part, rows in (("train", train), ("validation", validation), ("test", test)):
+            if not len(rows):
+                raise RadlibError(f"No image is in the {part} split; give a split_file that fills it.")
+        return cls(train, validation, np.sort(np.concatenate([train, validation])), test)
+
+
+@dataclass(frozen=True)
+class Task:
+    """What is to be learned.
+
+    make: a network with first weights of its own, from torch's random numbers. forward: network and what it is fed ->
+    logits (B, K + 1, S, S). classes: K, without the background.
+    """
+
+    make: Callable[[], nn.Module]
+    forward: Callable[[nn.Module, Tensor], Tensor]
+    read: Read
+    split: Split
+    classes: int
+
+
+@dataclass(frozen=True)
+class Segmented:
+    """A fitted segmenter and how it fared.
+
+    Attributes:
+        network: in eval mode.
+        learning_rate: the chosen one.
+        validation: one entry a learning rate with its score (0 to 1; None where it diverged).
+        losses: mean loss of every epoch of the last fit.
+        counts: `(N_test, K, 3)` of the test rows in order, see `overlap.counts`.
+        seconds, peak_memory_mb: of fitting and predicting, earlier runs of the same checkpoint included.
+        numerics: what it computed in, e.g. ``torch-bfloat16``.
+        task, device: what it was made with.
+    """
+
+    network: nn.Module
+    learning_rate: float
+    validation: list[dict[str, float | None]]
+    losses: list[float]
+    counts: NDArray[np.int64]
+    seconds: float
+    peak_memory_mb: float
+    numerics: str
+    task: Task
+    device: torch.device
+
+    def logits(self, rows: Rows, batch_size: int = 8) -> Iterator[Tensor]:
+        """Logits (K + 1, S, S) float32 on the CPU, of every one of `rows` in turn."""
+        for low in range(0, len(rows), batch_size):
+            inputs, _ = self.task.read(rows[low : low + batch_size], None)
+            yield from _forward(self.task, self.network, inputs, self.device).cpu()
+
+
+def numerics(device: str) -> str:
+    """What networks compute in while they train on `device`, e.g. ``torch-float32``."""
+    return str(runtime.training_dtype(device)).replace("torch.", "torch-")
+
+
+def segment(
+    task: Task,
+    schedule: Schedule,
+    saved: Path,
+    identity: Mapping[str, str],
+    device: str = "auto",
+    progress: bool = True,
+) -> Segmented:
+    """Choose a learning rate on validation, fit once more, predict test once.
+
+    Checkpoints go to `saved`, which must agree with `identity`; a stopped run goes on from the last one, a finished one
+    is not trained again.
+
+    Raises RadlibError when every learning rate diverges, and what `checkpoint` raises.
+    """
+    words = {name: str(value) for name, value in schedule.hyperparameters().items()}
+    agrees = {**identity, **words, "numerics": numerics(device), "procedure": str(PROCEDURE)}
+    run = _Run(task, schedule, saved, agrees, runtime.torch_device(device), progress)
+    return run.finished()
+
+
+@dataclass
+class _Run:
+    task: Task
+    schedule: Schedule
+    saved: Path
+    agrees: dict[str, str]
+    device: torch.device
+    progress: bool
+    state: dict[str, Any] = field(default_factory=dict)
+    since: float = 0.0  # the last checkpoint
+
+    def finished(self) -> Segmented:
+        fresh: dict[str, Any] = {
+            "validation": {},
+            "stage": None,
+            "counts": None,
+            "losses": [],
+            "seconds": 0.0,
+            "peak_mb": 0.0,
+        }
+        self.state = checkpoint.read(self.saved, self.agrees) or fresh
+        self.since = time.perf_counter()
+        rates, split = self.schedule.learning_rates, self.task.split
+        for group in [rates] if self.schedule.together else [(rate,) for rate in rates]:
+            if len(rates) > 1 and not all(_key(rate) in self.state["validation"] for rate in group):
+                networks = self._fit("choose", group, split.train, self.schedule.epochs)
+                self.state["validation"] |= dict(zip(map(_key, group), self._scores(networks), strict=True))
+                self._keep(None)
+        rate = self._chosen()
+        if self.state["counts"] is None:
+            (network,) = self._fit("refit", (rate,), split.refit, self.schedule.refit_epochs)
+            with memory.peak() as held:
+                counts = self._counts([network], split.test)[0]
+            self._remember(held.mb)
+            self.state |= {"counts": torch.from_numpy(counts), "weights": _copied(network.state_dict())}
+            self._keep(None)
+        network = self._network()
+        network.load_state_dict(self.state["weights"])
+        return Segmented(
+            network=network.eval(),
+            learning_rate=rate,
+            validation=[{"learning_rate": r, "score": self.state["validation"].get(_key(r))} for r in rates],
+            losses=list(self.state["losses"]),
+            counts=self.state["counts"].numpy(),
+            seconds=self.state["seconds"],
+            peak_memory_mb=self.state["peak_mb"],
+            numerics=self.agrees["numerics"],
+            task=self.task,
+            device=self.device,
+        )
+
+    def _chosen(self) -> float:
+        rates = self.schedule.learning_rates
+        if len(rates) == 1:
+            return rates[0]
+        scores = {rate: self.state["validation"][_key(rate)] for rate in rates}
+        kept = {rate: score for rate, score in scores.items() if score is not None}
+        if not kept:
+            raise RadlibError(f"Every learning rate of {', '.join(map(str, rates))} diverged; name smaller ones.")
+        return max(kept, key=lambda rate: kept[rate])
+
+    def _fit(self, stage: str, rates: Sequence[float], rows: Rows, epochs: int) -> list[nn.Module]:
+        """Networks fitted to `rows`, one a rate, all fed the same batches; goes on where a checkpoint of it stands."""
+        networks = [self._network() for _ in rates]
+        optimizers = [
+            torch.optim.SGD(network.parameters(), lr=rate, momentum=MOMENTUM, foreach=True)
+            for network, rate in zip(networks, rates, strict=True)
+        ]
+        scalers = [torch.amp.GradScaler(self.device.type, enabled=self.device.type == "cuda") for _ in rates]
+        name, done, losses = f"{stage} {rates}", 0, list[float]()
+        if (kept := self.state["stage"]) is not None and kept["name"] == name:
+            done, losses = kept["epochs"], kept["losses"]
+            for k, (network, optimizer) in enumerate(zip(networks, optimizers, strict=True)):
+                network.load_state_dict(kept["weights"][k])
+                optimizer.load_state_dict(kept["optimizers"][k])
+                scalers[k].load_state_dict(kept["scalers"][k])
+        steps = -(-len(rows) // self.schedule.batch_size)
+        bar = tqdm(
+            total=epochs * steps,
+            initial=done * steps,
+            desc=f"{stage} a rate of {len(rates)}" if len(rates) > 1 else f"{stage} at {rates[0]:g}",
+            unit="step",
+            disable=not self.progress,
+        )
+        with bar:
+            for epoch in range(done, epochs):
+                started = time.perf_counter()
+                with memory.peak() as held:
+                    losses.append(self._epoch(stage, networks, optimizers, scalers, rates, rows, epoch, epochs, bar))
+                self.state["seconds"] += time.perf_counter() - started
+                self._remember(held.mb)
+                if epoch + 1 < epochs and time.perf_counter() - self.since > SECONDS_BETWEEN_CHECKPOINTS:
+                    self._keep(
+                        {
+                            "name": name,
+                            "epochs": epoch + 1,
+                            "losses": losses,
+                            "weights": [network.state_dict() for network in networks],
+                            "optimizers": [optimizer.state_dict() for optimizer in optimizers],
+                            "scalers": [scaler.state_dict() for scaler in scalers],
+                        }
+                    )
+        self.state["losses"] = losses
+        return [network.eval() for network in networks]
+
+    def _epoch(
+        self,
+        stage: str,
+        networks: Sequence[nn.Module],
+        optimizers: Sequence[torch.optim.Optimizer],
+        scalers: Sequence[torch.amp.GradScaler],
+        rates: Sequence[float],
+        rows: Rows,
+        epoch: int,
+        epochs: int,
+        bar: "tqdm[None]",
+    ) -> float:
+        """One pass over `rows`; the mean loss of the first network. Every epoch has random numbers of its own."""
+        generator = np.random.default_rng([self.schedule.seed, epoch, stage == "refit"])
+        order = rows[generator.permutation(len(rows))]
+        size = self.schedule.batch_size
+        starts = range(0, len(order), size)
+        total = 0.0
+        for network in networks:
+            network.train()
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(int(generator.integers(2**31)))
+            for step, low in enumerate(starts):
+                inputs, masks = self.task.read(order[low : low + size], generator)
+                masks = masks.to(self.device)
+                share = (epoch * len(starts) + step) / (epochs * len(starts))
+                for k, (network, optimizer, scaler) in enumerate(zip(networks, optimizers, scalers, strict=True)):
+                    optimizer.param_groups[0]["lr"] = rates[k] * 0.5 * (1 + np.cos(np.pi * share))
+                    value = loss(self.schedule.loss, _train_forward(self.task, network, inputs, self.device), masks)
+                    optimizer.zero_grad()
+                    scaler.scale(value).backward()
+                    scaler.step(optimizer)
+                    scaler.update()
+                    total += float(value.detach()) * len(masks) if k == 0 else 0.0
+                bar.update()
+        return total / len(order)
+
+    def _scores(self, networks: Sequence[nn.Module]) -> list[float | None]:
+        """Validation score of each network, None where its weights are no longer finite."""
+        counts = self._counts(networks, self.task.split.validation)
+        finite = [all(bool(weight.isfinite().all()) for weight in network.parameters()) for network in networks]
+        return [overlap.pooled(one).score if fine else None for one, fine in zip(counts, finite, strict=True)]
+
+    def _counts(self, networks: Sequence[nn.Module], rows: Rows) -> list[NDArray[np.int64]]:
+        """Counts of `rows` by each network; every picture is read once for all of them."""
+        started = time.perf_counter()
+        found: list[list[NDArray[np.int64]]] = [[] for _ in networks]
+        for low in range(0, len(rows), self.schedule.batch_size):
+            inputs, masks = self.task.read(rows[low : low + self.schedule.batch_size], None)
+            for k, network in enumerate(networks):
+                predicted = _forward(self.task, network, inputs, self.device).argmax(dim=1).to(torch.uint8).cpu()
+                found[k].append(overlap.counts(predicted.numpy(), masks.numpy(), self.task.classes))
+        self.state["seconds"] += time.perf_counter() - started
+        return [np.concatenate(parts) for parts in found]
+
+    def _network(self) -> nn.Module:
+        """A network with the same first weights every time."""
+        with torch.random.fork_rng(devices=[]):
+            torch.manual_seed(self.schedule.seed)
+            network = self.task.make()
+        return network.to(self.device, memory_format=torch.channels_last)
+
+    def _keep(self, stage: dict[str, Any] | None) -> None:
+        """Write a checkpoint; `stage` is a fit under way."""
+        self.state["stage"] = stage
+        checkpoint.write(self.saved, self.agrees, self.state)
+        self.since = time.perf_counter()
+
+    def _remember(self, held_mb: float) -> None:
+        """The memory an epoch held counts when it is the most so far."""
+        if self.device.type == "cuda":
+            held_mb = torch.cuda.max_memory_allocated(self.device) / memory.MB
+        self.state["peak_mb"] = max(self.state["peak_mb"], held_mb)
+
+
+def _train_forward(task: Task, network: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
+    kind = runtime.training_dtype(str(device))
+    with torch.autocast(device.type, kind, enabled=kind != torch.float32):
+        return task.forward(network, inputs.to(device).float()).float()
+
+
+def _forward(task: Task, network: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
+    """Logits (B, K + 1, S, S) float32 without gradients."""
+    with torch.inference_mode():
+        return _train_forward(task, network, inputs, device)
+
+
+def _key(rate: float) -> str:
+    return repr(rate)
+
+
+def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

@@ -1,0 +1,198 @@
+"""Decoders on frozen backbones and networks from scratch, measured as Results."""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from radlib import assets
+from radlib.data import splits
+from radlib.data.dataset import Dataset
+from radlib.data.preprocess import PREPROCESSING, normalised
+from radlib.data.squares import squares
+from radlib.evaluate import augmentation, native_masks, patch_tokens, segmentation
+from radlib.evaluate.segmentation import Schedule, Segmented, Split, Task
+from radlib.models import backbones, decoders, segmenters
+from radlib.models.backbones import Backbone
+from radlib.report import experiment, mask_recording
+from radlib.report.mask_experiment import MaskExperiment, Segmenting, begin, masks_of, split_of
+from radlib.report.mask_recording import Row
+from radlib.report.result import BackboneUsed, Segmenter
+
+
+def measure(dataset: Dataset, settings: Segmenting, table: str, progress: bool = True) -> list[Path]:
+    """Every decoder on every backbone, and every network from scratch, as Results of `table`; their paths."""
+    begun = begin(dataset, settings, table)
+    rows = [
+        decoder_row(begun, backbones.load(name, settings.image_size, settings.seed), kind, progress=progress)
+        for name in (settings.backbones if settings.decoders else ())
+        for kind in settings.decoders
+    ]
+    rows += [scratch_row(begun, kind, progress=progress) for kind in settings.scratch]
+    return mask_recording.record(begun, rows, split_of(begun))
+
+
+def decoder_row(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, progress: bool = True) -> Row:
+    """Decoder `kind` on `backbone`, fitted and scored."""
+    split = split_of(begun)
+    segmented, features = fit_decoder(begun, backbone, kind, split, begun.settings.schedule(), progress)
+    return _row(begun, kind, split, [segmented], experiment.used(backbone, features.runtime), features.seconds,
+                features.computed)  # fmt: skip
+
+
+def scratch_row(begun: MaskExperiment, kind: Segmenter, progress: bool = True) -> Row:
+    """Network `kind` trained from scratch and scored."""
+    split = split_of(begun)
+    segmented = fit_scratch(begun, kind, split, begun.settings.schedule(together=False), progress)
+    return _row(begun, kind, split, [segmented], scratch_used(begun, kind, segmented), 0.0, 0)
+
+
+def fit_decoder(
+    begun: MaskExperiment, backbone: Backbone, kind: Segmenter, split: Split, schedule: Schedule, progress: bool = True
+) -> tuple[Segmented, patch_tokens.PatchTokens]:
+    """Decoder `kind` on the patch tokens of `backbone`, which are computed once for all decoders."""
+    dataset, settings, size = begun.dataset, begun.settings, backbone.image_size
+    blocks = decoders.BLOCKS[kind]
+    most = max(decoders.BLOCKS[name] for name in settings.decoders)
+    tokens = patch_tokens.extract(dataset, backbone, most, settings.device, progress=progress)
+    masks = masks_of(begun, size)
+    views = None
+    if settings.views:
+        views = patch_tokens.extract_views(
+            dataset, backbone, most, split.refit, settings.views, settings.seed, settings.device, progress=progress
+        )
+
+    def read(rows: NDArray[np.intp], generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
+        seen, truth = tokens.take(rows, blocks), torch.from_numpy(masks[rows])
+        if generator is not None and views is not None:
+            seen, truth = views.mixed(rows, seen, truth, generator)
+        return torch.from_numpy(seen), truth
+
+    width, classes = backbone.spec.width, len(dataset.classes)
+    task = Task(
+        make=lambda: decoders.make(kind, width, classes + 1, settings.ending),
+        forward=lambda network, inputs: network(inputs, size),
+        read=read,
+        split=split,
+        classes=classes,
+    )
+    about = {"backbone": backbone.spec.id, "weights": backbone.weights_sha256, "views": str(settings.views),
+             "ending": settings.ending}  # fmt: skip
+    return _segmented(begun, task, kind, size, schedule, about, progress), tokens
+
+
+def fit_scratch(
+    begun: MaskExperiment, kind: Segmenter, split: Split, schedule: Schedule, progress: bool = True
+) -> Segmented:
+    """Network `kind` trained from random weights on images, flipped and rotated anew in every epoch."""
+    dataset, settings = begun.dataset, begun.settings
+    size, classes = settings.image_size, len(dataset.classes)
+    pictures = squares(dataset, size, progress=progress)
+    masks = masks_of(begun, size)
+
+    def read(rows: NDArray[np.intp], generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
+        images, truth = torch.from_numpy(pictures[rows]), torch.from_numpy(masks[rows])
+        if generator is not None and settings.augment:
+            draws = augmentation.draw(len(rows), generator)
+            images, truth = augmentation.images(images, draws), augmentation.masks(truth, draws)
+        return torch.from_numpy(normalised(images.numpy())), truth
+
+    def forward(network: nn.Module, images: Tensor) -> Tensor:
+        logits: Tensor = network(images.contiguous(memory_format=torch.channels_last))
+        return logits
+
+    task = Task(
+        make=lambda: segmenters.make_scratch(kind, classes + 1, size),  # type: ignore[arg-type]
+        forward=forward,
+        read=read,
+        split=split,
+        classes=classes,
+    )
+    return _segmented(begun, task, kind, size, schedule, {"augment": str(settings.augment)}, progress)
+
+
+def scratch_used(begun: MaskExperiment, kind: Segmenter, segmented: Segmented) -> BackboneUsed:
+    """How a Result names a network without a backbone."""
+    return BackboneUsed(
+        id="scratch",
+        title=f"{segmenters.TITLES[kind]} from scratch",
+        weights_sha256=f"random, seed {begun.settings.seed}",
+        image_size=begun.settings.image_size,
+        runtime=segmented.numerics,
+    )
+
+
+def _segmented(
+    begun: MaskExperiment,
+    task: Task,
+    kind: Segmenter,
+    size: int,
+    schedule: Schedule,
+    about: dict[str, str],
+    progress: bool,
+) -> Segmented:
+    """Fitted, or gone on with from the checkpoint of this very run."""
+    dataset = begun.dataset
+    parts = [rows.tobytes() for rows in (task.split.train, task.split.validation, task.split.refit, task.split.test)]
+    identity = {
+        "segmenter": kind,
+        "data": dataset.fingerprint,
+        "masks": dataset.mask_fingerprint,
+        "split": hashlib.sha256(b"|".join([splits.digest(dataset.samples).encode(), *parts])).hexdigest(),
+        "classes": ", ".join(dataset.classes),
+        "preprocessing": f"{dataset.preparation} | {PREPROCESSING}",
+        "image_size": str(size),
+        **about,
+    }
+    everything: Sequence[object] = [identity, schedule.hyperparameters(), segmentation.numerics(begun.settings.device)]
+    key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
+    saved = assets.cache_dir() / "segmenters" / f"{dataset.name}__{kind}__{size}px__{key}.pt"
+    return segmentation.segment(task, schedule, saved, identity, begun.settings.device, progress)
+
+
+def _row(
+    begun: MaskExperiment,
+    kind: Segmenter,
+    split: Split,
+    fitted: Sequence[Segmented],
+    used: BackboneUsed,
+    feature_seconds: float,
+    encoded: int,
+) -> Row:
+    """A row of one fit or, over draws of training images, of several."""
+    hd95 = None
+    if begun.dataset.planes is not None and len(fitted) == 1:
+        predictions = native_masks.predicted(begun.dataset, fitted[0], split.test)
+        hd95 = native_masks.scan_distances(begun.dataset, predictions)[1]
+    settings = begun.settings
+    extra = (
+        {"views": settings.views, "ending": settings.ending}
+        if kind in decoders.BLOCKS
+        else {"augment": settings.augment}
+    )
+    return Row(
+        protocol=kind,
+        backbone=used,
+        counts=np.stack([one.counts for one in fitted]),
+        learning_rates=tuple(one.learning_rate for one in fitted),
+        candidates=fitted[0].validation,
+        hyperparameters={
+            "protocol": kind,
+            **settings.schedule().hyperparameters(),
+            **extra,
+            "numerics": fitted[0].numerics,
+        },
+        seconds={
+            "features": feature_seconds,
+            "images_encoded": float(encoded),
+            "fit": sum(one.seconds for one in fitted),
+        },
+        trainable_parameters=sum(weight.numel() for weight in fitted[0].network.parameters()),
+        peak_memory_mb=max(one.peak_memory_mb for one in fitted),
+        hd95=hd95,
+    )
