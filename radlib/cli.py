@@ -42,16 +42,18 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("notebook", help="table04, figure2, claims … (make help lists them)")
     run.add_argument("--data-root", type=Path, help="folder of your data; without it the stand-ins are used")
     run.add_argument("--output", type=Path, help="executed notebook (default: its own path below _build)")
-    run.add_argument(
-        "-p",
-        "--parameter",
-        nargs=2,
-        action="append",
-        default=[],
-        metavar=("NAME", "VALUE"),
-        help="as papermill's: a value in YAML, e.g. -p backbones \"['dinov2_vitl14']\"",
-    )
+    _add_parameters(run)
     run.set_defaults(command=_run)
+
+    segment = commands.add_parser("segment", help="fit one segmenter to a dataset with masks, and save what it draws")
+    segment.add_argument("dataset", help="montgomery, shenzhen, amos, msd_heart, or manifest for a folder of your own")
+    segment.add_argument("--root", type=Path, required=True, help="folder of the copy")
+    segment.add_argument(
+        "--segmenter", default="unet_decoder", help="linear or unet_decoder on a frozen backbone; unet or transunet"
+    )
+    segment.add_argument("--save-masks", type=Path, metavar="DIR", help="folder for the masks of the test images")
+    _add_parameters(segment)
+    segment.set_defaults(command=_segment)
 
     data = commands.add_parser("data", help="check, fetch, split or simulate a dataset")
     verbs = data.add_subparsers(required=True, metavar="VERB")
@@ -84,9 +86,19 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _run(given: argparse.Namespace) -> int:
-    from radlib.report import page  # papermill is slow to import and other commands do without it
+def _add_parameters(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "-p",
+        "--parameter",
+        nargs=2,
+        action="append",
+        default=[],
+        metavar=("NAME", "VALUE"),
+        help="as papermill's: a value in YAML, e.g. -p backbones \"['dinov2_vitl14']\"",
+    )
 
+
+def _parameters(given: argparse.Namespace) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     for name, value in given.parameter:
         try:
@@ -95,9 +107,26 @@ def _run(given: argparse.Namespace) -> int:
             raise RadlibError(
                 f"Parameter '{name}' is no YAML value: {value}; quote text, e.g. \"['a', 'b']\"."
             ) from error
+    return parameters
+
+
+def _run(given: argparse.Namespace) -> int:
+    from radlib.report import page  # papermill is slow to import and other commands do without it
+
+    parameters = _parameters(given)
     if given.data_root is not None:
         parameters["data_root"] = str(given.data_root.expanduser().resolve())
     print(f"page: {page.run(given.notebook, parameters, given.output)}")
+    return 0
+
+
+def _segment(given: argparse.Namespace) -> int:
+    from radlib.report import mask_files  # torch is slow to import and other commands do without it
+
+    found, written = mask_files.segment(
+        given.dataset, given.root.expanduser(), given.segmenter, _parameters(given), given.save_masks
+    )
+    print(mask_files.in_words(found, written))
     return 0
 
 

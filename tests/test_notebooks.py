@@ -1,9 +1,12 @@
 """Every notebook runs from top to bottom on a small folder of pictures, by the command a reader would give."""
 
+import csv
 from pathlib import Path
 
 import nbformat
+import numpy as np
 import pytest
+from PIL import Image
 
 from radlib import cli
 from radlib.report import page
@@ -21,6 +24,40 @@ QUICK = {
     "draws": "2",
     "batch_size": "8",
 }
+
+
+QUICK_MASKS = {
+    "datasets": "manifest",
+    "backbones": "vits14_random",
+    "image_size": "112",  # the least that a ViT/14 and U-Net share
+    "image_sizes": "[14, 28]",
+    "learning_rates": "[0.1]",
+    "epochs": "1",
+    "refit_epochs": "1",
+    "train_images": "2",
+    "resamples": "100",
+}
+
+
+@pytest.fixture
+def ward(tmp_path):
+    """A reader's own folder: ten pictures of ten patients, each with a bright square that its mask shows."""
+    folder = tmp_path / "ward"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    rows = []
+    for k in range(10):
+        mask = np.zeros((48, 48), np.uint8)
+        top, left = rng.integers(2, 16, 2)
+        mask[top : top + 24, left : left + 24] = 1
+        Image.fromarray((rng.integers(0, 60, mask.shape) + 90 * mask).astype(np.uint8)).save(folder / f"{k}.png")
+        Image.fromarray(mask).save(folder / f"mask{k}.png")
+        split = "test" if k >= 7 else "validation" if k >= 5 else "train"
+        rows.append((f"{k}.png", f"p{k}", f"mask{k}.png", split))
+    with open(folder / "manifest.csv", "w", newline="") as file:
+        csv.writer(file).writerows([("image", "patient", "mask", "split"), *rows])
+    (folder / "classes.csv").write_text("value,name\n1,square\n")
+    return folder
 
 
 @pytest.fixture(autouse=True)
@@ -55,6 +92,17 @@ def test_a_page_of_classification_runs(name, results, clinic):
     known = page.papermill.inspect_notebook(str(page.notebooks()[name]))
     html, plots = run(name, data_root=str(clinic), **{key: value for key, value in QUICK.items() if key in known})
     assert "This run: your data" in html and html.count("radlib-table") >= 1 and plots
+    written = list(Path("results/own").rglob("*.json"))
+    assert len(written) == results
+
+
+@pytest.mark.parametrize("name, results", [("table06", 2), ("table07", 2), ("table09", 2)])
+def test_a_page_of_segmentation_runs(name, results, ward):
+    known = page.papermill.inspect_notebook(str(page.notebooks()[name]))
+    given = {key: value for key, value in QUICK_MASKS.items() if key in known}
+    html, plots = run(name, data_root=str(ward), **given)
+    assert "This run: your data" in html and html.count("radlib-table") >= 4 and plots
+    assert "radlib-claim" in html and "Dice by image" in html
     written = list(Path("results/own").rglob("*.json"))
     assert len(written) == results
 

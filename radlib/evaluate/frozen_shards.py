@@ -123,10 +123,13 @@ def compute(
     return Shards(tuple(whole), folder, computed, time.perf_counter() - start, numerics)
 
 
-def complete(dataset: Dataset, backbone: Backbone, layout: Layout, device: str = "auto") -> bool:
-    """Whether every shard of the rows of `dataset` lies in the cache; whether each is sound is seen when it is read."""
+def complete(dataset: Dataset, backbone: Backbone, layout: Layout, n: int | None = None, device: str = "auto") -> bool:
+    """Whether every shard of `n` images of `dataset` (all of its rows) lies in the cache.
+
+    Whether each is sound is seen when it is read.
+    """
     folder = folder_of(dataset, backbone, layout, runtime.name(device), make=False)
-    return all((folder / _name(low)).is_file() for low, _ in layout.bounds(len(dataset)))
+    return all((folder / _name(low)).is_file() for low, _ in layout.bounds(len(dataset) if n is None else n))
 
 
 def folder_of(dataset: Dataset, backbone: Backbone, layout: Layout, numerics: str, make: bool = True) -> Path:

@@ -28,14 +28,18 @@ def predicted(dataset: Dataset, segmented: Segmented, rows: NDArray[np.intp]) ->
 def scan_distances(
     dataset: Dataset, predictions: Iterator[tuple[int, np.ndarray]]
 ) -> tuple[list[str], NDArray[np.float64]]:
-    """HD95 in mm of every scan and class: the scans' images, and `(M, K)` as `hd95` gives it.
+    """HD95 in mm of every scan and class: the scans' images, and `(M, K)` as `hd95` gives it; NaN for pictures.
 
     `predictions` are those of `predicted` for whole scans, the slices of each following one another.
     """
     images = dataset.samples["image"].to_numpy()
     scans, found = [], []
     for image, slices in itertools.groupby(predictions, key=lambda pair: str(images[pair[0]])):
+        scans.append(image)
         rows, masks = zip(*slices, strict=True)
+        if image not in (dataset.planes or {}):  # a picture among scans has no millimetres
+            found.append([np.nan] * len(dataset.classes))
+            continue
         order = np.argsort(dataset.samples["slice"].to_numpy()[list(rows)])
         guess, truth = (
             predicted_masks.volume(dataset, image, np.stack([stack[k] for k in order]))
@@ -43,6 +47,5 @@ def scan_distances(
         )
         spacing = predicted_masks.spacing_mm(dataset, image)
         assert spacing is not None, "a scan of slices has a header"
-        scans.append(image)
         found.append([hd95(guess == k, truth == k, spacing) for k in range(1, len(dataset.classes) + 1)])
     return scans, np.array(found)

@@ -62,7 +62,7 @@ def extract(
 
     Errors are those of `frozen_shards.compute`, and RadlibError for a backbone without patch tokens.
     """
-    if frozen_shards.complete(dataset, backbone, _layout(backbone, MOST_BLOCKS), device):
+    if frozen_shards.complete(dataset, backbone, _layout(backbone, MOST_BLOCKS), device=device):
         blocks = MOST_BLOCKS  # what was computed for one decoder serves the others
     found = frozen_shards.compute(
         dataset,
@@ -124,7 +124,8 @@ def extract_views(
     progress: bool = True,
 ) -> Views:
     """`count` flipped and rotated views of each of `rows`, turned as images and then encoded; cached like `extract`."""
-    draws = augmentation.draw(len(rows) * count, np.random.default_rng(seed))
+    n = len(rows) * count
+    draws = augmentation.draw(n, np.random.default_rng(seed))
 
     def image(place: int) -> np.ndarray:
         square = unit_square(dataset.read(int(rows[place // count])), backbone.image_size)
@@ -133,13 +134,15 @@ def extract_views(
 
     these = hashlib.sha256(rows.tobytes()).hexdigest()[:12]
     words = f", {count} views of rows {these}, flips {augmentation.FLIP_CHANCE}, seed {seed}"
+    if frozen_shards.complete(dataset, backbone, _layout(backbone, MOST_BLOCKS, words), n, device):
+        blocks = MOST_BLOCKS
     found = frozen_shards.compute(
         dataset,
         backbone,
         _layout(backbone, blocks, words),
         _encoder(backbone, blocks, device),
         image=image,
-        n=len(rows) * count,
+        n=n,
         device=device,
         batch_size=BATCH,
         readers=readers,

@@ -6,8 +6,8 @@ network is fed, tokens or images, is the caller's business.
 """
 
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -20,82 +20,15 @@ from tqdm import tqdm
 from radlib import memory
 from radlib.errors import RadlibError
 from radlib.evaluate import checkpoint, overlap
-from radlib.evaluate.soft_dice import Loss, loss
+from radlib.evaluate.segmentation_task import LEARNING_RATES, MOMENTUM, Rows, Schedule, Split, Task
+from radlib.evaluate.soft_dice import loss
 from radlib.models import runtime
 
-MOMENTUM = 0.9  # authors' repository, no weight decay
-LEARNING_RATES = (1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 1e-1)  # authors' repository
+__all__ = ["LEARNING_RATES", "Rows", "Schedule", "Segmented", "Split", "Task", "numerics", "segment"]
+
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # what a killed run can lose, besides the epoch it was in
-PROCEDURE = 1  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
-
-Rows = NDArray[np.intp]
-# Rows (B,), and a generator for training -> what the network is fed (B, …), and masks (B, S, S) uint8
-Read = Callable[[Rows, np.random.Generator | None], tuple[Tensor, Tensor]]
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How to train.
-
-    epochs: passes over train to choose the rate. refit_epochs: passes with that rate over what it is fitted to in the
-    end. batch_size: images behind each step. together: whether all rates train side by side, which reads every batch
-    once and holds as many networks in memory; the numbers are the same.
-    """
-
-    learning_rates: tuple[float, ...] = LEARNING_RATES
-    epochs: int = 50
-    refit_epochs: int = 100
-    batch_size: int = 8
-    loss: Loss = "dice"
-    seed: int = 0
-    together: bool = True
-
-    def hyperparameters(self) -> dict[str, Any]:
-        """Settings as a Result carries them, ready for JSON."""
-        said = {name: value for name, value in asdict(self).items() if name != "together"}
-        return {
-            **said,
-            "learning_rates": list(self.learning_rates),
-            "optimizer": f"SGD, momentum {MOMENTUM}, no weight decay",
-            "schedule": "cosine to 0, per step",
-        }
-
-
-@dataclass(frozen=True)
-class Split:
-    """Rows to choose a rate with, to choose it by, to fit in the end, and to be scored on."""
-
-    train: Rows
-    validation: Rows
-    refit: Rows
-    test: Rows
-
-    @classmethod
-    def of(cls, names: NDArray[Any]) -> "Split":
-        """From the split of every row `(N,)`; the last fit is to train and validation together.
-
-        Raises RadlibError where a part is empty.
-        """
-        train, validation, test = (np.flatnonzero(names == part) for part in ("train", "validation", "test"))
-        for part, rows in (("train", train), ("validation", validation), ("test", test)):
-            if not len(rows):
-                raise RadlibError(f"No image is in the {part} split; give a split_file that fills it.")
-        return cls(train, validation, np.sort(np.concatenate([train, validation])), test)
-
-
-@dataclass(frozen=True)
-class Task:
-    """What is to be learned.
-
-    make: a network with first weights of its own, from torch's random numbers. forward: network and what it is fed ->
-    logits (B, K + 1, S, S). classes: K, without the background.
-    """
-
-    make: Callable[[], nn.Module]
-    forward: Callable[[nn.Module, Tensor], Tensor]
-    read: Read
-    split: Split
-    classes: int
+COLLAPSE = 0.1  # of the score: far more than chance moves it, far less than one of ten classes lost
+PROCEDURE = 2  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
 
 
 @dataclass(frozen=True)
@@ -105,7 +38,7 @@ class Segmented:
     Attributes:
         network: in eval mode.
         learning_rate: the chosen one.
-        validation: one entry a learning rate with its score (0 to 1; None where it diverged).
+        validation: one entry a learning rate with its score (0 to 1; None where it diverged or was alone).
         losses: mean loss of every epoch of the last fit.
         counts: `(N_test, K, 3)` of the test rows in order, see `overlap.counts`.
         seconds, peak_memory_mb: of fitting and predicting, earlier runs of the same checkpoint included.
@@ -144,12 +77,12 @@ def segment(
     device: str = "auto",
     progress: bool = True,
 ) -> Segmented:
-    """Choose a learning rate on validation, fit once more, predict test once.
+    """Choose a learning rate on validation (one alone is not tried there), fit once more, predict test once.
 
     Checkpoints go to `saved`, which must agree with `identity`; a stopped run goes on from the last one, a finished one
     is not trained again.
 
-    Raises RadlibError when every learning rate diverges, and what `checkpoint` raises.
+    Raises RadlibError when every learning rate or the last fit diverges, and what `checkpoint` raises.
     """
     words = {name: str(value) for name, value in schedule.hyperparameters().items()}
     agrees = {**identity, **words, "numerics": numerics(device), "procedure": str(PROCEDURE)}
@@ -173,21 +106,23 @@ class _Run:
             "validation": {},
             "stage": None,
             "counts": None,
+            "refits": {},
             "losses": [],
             "seconds": 0.0,
             "peak_mb": 0.0,
         }
         self.state = checkpoint.read(self.saved, self.agrees) or fresh
         self.since = time.perf_counter()
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)  # what ran before is not this run's
         rates, split = self.schedule.learning_rates, self.task.split
         for group in [rates] if self.schedule.together else [(rate,) for rate in rates]:
             if len(rates) > 1 and not all(_key(rate) in self.state["validation"] for rate in group):
                 networks = self._fit("choose", group, split.train, self.schedule.epochs)
                 self.state["validation"] |= dict(zip(map(_key, group), self._scores(networks), strict=True))
                 self._keep(None)
-        rate = self._chosen()
         if self.state["counts"] is None:
-            (network,) = self._fit("refit", (rate,), split.refit, self.schedule.refit_epochs)
+            network = self._refitted()
             with memory.peak() as held:
                 counts = self._counts([network], split.test)[0]
             self._remember(held.mb)
@@ -197,8 +132,8 @@ class _Run:
         network.load_state_dict(self.state["weights"])
         return Segmented(
             network=network.eval(),
-            learning_rate=rate,
-            validation=[{"learning_rate": r, "score": self.state["validation"].get(_key(r))} for r in rates],
+            learning_rate=next(rate for rate in reversed(self._ranked()) if _key(rate) in self.state["refits"]),
+            validation=[self._candidate(rate) for rate in rates],
             losses=list(self.state["losses"]),
             counts=self.state["counts"].numpy(),
             seconds=self.state["seconds"],
@@ -208,15 +143,44 @@ class _Run:
             device=self.device,
         )
 
-    def _chosen(self) -> float:
+    def _refitted(self) -> nn.Module:
+        """The network of the best rate whose last fit holds.
+
+        Near the largest rate that can be trained with, soft Dice may lose a class for good in one fit and not in the
+        next. That shows without a look at test: such a network draws validation, which it has now been fitted to, far
+        worse than the one that was chosen there. The next best rate is fitted then.
+        """
+        for rate in self._ranked():
+            if _key(rate) in self.state["refits"]:  # collapsed before this run was stopped
+                continue
+            (network,) = self._fit("refit", (rate,), self.task.split.refit, self.schedule.refit_epochs)
+            score, before = self._scores([network])[0], self.state["validation"].get(_key(rate), 0.0)
+            self.state["refits"][_key(rate)] = score
+            if score is not None and score >= before - COLLAPSE:
+                return network
+            self._keep(None)
+        raise RadlibError(
+            "The last fit diverged or lost a class at every learning rate of "
+            f"{', '.join(map(str, self.schedule.learning_rates))}; name smaller ones."
+        )
+
+    def _ranked(self) -> list[float]:
+        """Rates that did not diverge, the best on validation first."""
         rates = self.schedule.learning_rates
         if len(rates) == 1:
-            return rates[0]
+            return list(rates)
         scores = {rate: self.state["validation"][_key(rate)] for rate in rates}
-        kept = {rate: score for rate, score in scores.items() if score is not None}
+        kept = [rate for rate in rates if scores[rate] is not None]
         if not kept:
             raise RadlibError(f"Every learning rate of {', '.join(map(str, rates))} diverged; name smaller ones.")
-        return max(kept, key=lambda rate: kept[rate])
+        return sorted(kept, key=lambda rate: -scores[rate])
+
+    def _candidate(self, rate: float) -> dict[str, float | None]:
+        """What is known of `rate`: its validation score and, where it was fitted in the end, that fit's on the same."""
+        found = {"learning_rate": rate, "score": self.state["validation"].get(_key(rate))}
+        if _key(rate) in self.state["refits"]:
+            found["refit_score"] = self.state["refits"][_key(rate)]
+        return found
 
     def _fit(self, stage: str, rates: Sequence[float], rows: Rows, epochs: int) -> list[nn.Module]:
         """Networks fitted to `rows`, one a rate, all fed the same batches; goes on where a checkpoint of it stands."""
@@ -289,7 +253,8 @@ class _Run:
                 masks = masks.to(self.device)
                 share = (epoch * len(starts) + step) / (epochs * len(starts))
                 for k, (network, optimizer, scaler) in enumerate(zip(networks, optimizers, scalers, strict=True)):
-                    optimizer.param_groups[0]["lr"] = rates[k] * 0.5 * (1 + np.cos(np.pi * share))
+                    # a plain float: a checkpoint with one of numpy's could not be read again
+                    optimizer.param_groups[0]["lr"] = float(rates[k] * 0.5 * (1 + np.cos(np.pi * share)))
                     value = loss(self.schedule.loss, _train_forward(self.task, network, inputs, self.device), masks)
                     optimizer.zero_grad()
                     scaler.scale(value).backward()
@@ -302,8 +267,8 @@ class _Run:
     def _scores(self, networks: Sequence[nn.Module]) -> list[float | None]:
         """Validation score of each network, None where its weights are no longer finite."""
         counts = self._counts(networks, self.task.split.validation)
-        finite = [all(bool(weight.isfinite().all()) for weight in network.parameters()) for network in networks]
-        return [overlap.pooled(one).score if fine else None for one, fine in zip(counts, finite, strict=True)]
+        pairs = zip(counts, networks, strict=True)
+        return [overlap.pooled(one).score if _finite(network) else None for one, network in pairs]
 
     def _counts(self, networks: Sequence[nn.Module], rows: Rows) -> list[NDArray[np.int64]]:
         """Counts of `rows` by each network; every picture is read once for all of them."""
@@ -347,6 +312,11 @@ def _forward(task: Task, network: nn.Module, inputs: Tensor, device: torch.devic
     """Logits (B, K + 1, S, S) float32 without gradients."""
     with torch.inference_mode():
         return _train_forward(task, network, inputs, device)
+
+
+def _finite(network: nn.Module) -> bool:
+    """Whether all weights and running means are numbers."""
+    return all(bool(tensor.isfinite().all()) for tensor in network.state_dict().values())
 
 
 def _key(rate: float) -> str:

@@ -26,8 +26,13 @@ def status_html(this_run: list[Result]) -> str:
             for title, data in by_title.items()
         ]
     seconds = sum(found.seconds["fit"] for found in this_run if found.scored == "all")
-    by_backbone = {(found.data.title, found.backbone.id): found.seconds["features"] for found in this_run
-                   if not found.control}  # fmt: skip
+    by_backbone = {
+        (found.data.title, found.backbone.id, found.backbone.image_size if found.masks else 0): found.seconds[
+            "features"
+        ]
+        for found in this_run
+        if not found.control
+    }
     chips += [("", f"{(seconds + sum(by_backbone.values())) / 60:.1f} min on {first.device}")]
     spans = "".join(f'<span class="chip {kind}">{escape(text)}</span>' for kind, text in chips)
     return f'<div class="radlib-strip">{spans}</div>'
@@ -36,11 +41,13 @@ def status_html(this_run: list[Result]) -> str:
 def provenance_html(results: list[Result], title: str) -> str:
     """A folded box headed `title`: what made these numbers, to the hash."""
     first = results[0]
+    of_masks = [found.backbone.image_size for found in results if found.masks]
+    sizes = " and ".join(map(str, sorted(set(of_masks)) or [first.backbone.image_size]))
     facts = {
         "Data": f"{first.data.title} ({ORIGIN_WORDS[first.data.origin]}). {first.data.note}",
         "Data fingerprint": first.data.fingerprint,
         "Split sha256": first.data.split_sha256,
-        "Preprocessing": f"{first.preprocessing}, {first.backbone.image_size} px",
+        "Preprocessing": f"{first.preprocessing}, {sizes} px",
         "Seed": str(first.seed),
         "Intervals": f"{first.interval.level:.0%} percentile over {first.interval.resamples:,} resamples of patients",
         "Runtime": f"{first.backbone.runtime} on {first.device}",

@@ -8,7 +8,7 @@ import timm
 import torch
 
 from radlib.models import adapters, backbones
-from radlib.report import breakdown, html_table, result, significance
+from radlib.report import breakdown, html_table, mask_breakdown, result, significance
 from radlib.report.comparison import ORIGIN_WORDS
 from radlib.report.result import Result
 
@@ -45,8 +45,13 @@ def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> 
 
 
 def inside_html(paths: Sequence[Path]) -> str:
-    """For each dataset of `paths`: classes, subsets, cost, calibration and subgroups, folded."""
-    return "".join(breakdown.all_html(mine, whose(result.read(mine[0]))) for mine in by_title(paths).values())
+    """For each dataset of `paths`, folded: classes, subsets, cost, calibration and subgroups, or those of masks."""
+    parts = []
+    for mine in by_title(paths).values():
+        first = result.read(mine[0])
+        inside = mask_breakdown.all_html if first.masks else breakdown.all_html
+        parts.append(inside(mine, whose(first)))
+    return "".join(parts)
 
 
 def shots_html(paths: Sequence[Path], title: str) -> str:
@@ -54,16 +59,19 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
     found = [record for record in map(result.read, paths) if record.scored == "all"]
     shots = [*sorted({record.shots for record in found if record.shots}), None]
     repeats = max(len(record.draws) or 1 for record in found)
+    of_masks = found[0].masks is not None
+    whole, each, once = ("All images", "images", "image") if of_masks else ("All patients", "a class", "a class")
+    by = "training images" if of_masks else "training patients a class"
+    luck = "training images'" if of_masks else "training patients'"
     lines = html_table.head(
-        ["Row", *("All patients" if n is None else f"{n} a class" for n in shots)],
-        f"{title}: macro AUROC by training patients a class, mean of {repeats} draws with its 95 % interval over test "
-        "patients; below it the least and the greatest draw, which tell of the training patients' luck alone.",
+        ["Row", *(whole if n is None else f"{n} {each if n > 1 else once}" for n in shots)],
+        f"{title}: {found[0].metric} by {by}, mean of {repeats} draws with its 95 % interval over test "
+        f"patients; below it the least and the greatest draw, which tell of the {luck} luck alone.",
     )
-    for name in dict.fromkeys(record.backbone.title for record in found):
-        cells = [html_table.name_cell(name, "linear probe")]
-        for n in shots:
-            record = next((each for each in found if each.backbone.title == name and each.shots == n), None)
-            cells.append(_shots_cell(record))
+    for name in dict.fromkeys(map(significance.label, found)):
+        mine = {record.shots: record for record in found if significance.label(record) == name}
+        note = significance.row_note(mine.get(None) or next(iter(mine.values()))) if of_masks else "linear probe"
+        cells = [html_table.name_cell(name, note), *(_shots_cell(mine.get(n)) for n in shots)]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 

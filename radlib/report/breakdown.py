@@ -15,7 +15,7 @@ from radlib.evaluate.delong import delong
 from radlib.report import html_table, result
 from radlib.report.comparison import PROTOCOL_WORDS, variants_html
 from radlib.report.result import Result
-from radlib.report.significance import label
+from radlib.report.significance import label, row_note
 
 SMALLEST = 50  # images with, and without, a class below which no subgroup is scored: ±0.1 at best
 SUBGROUP_RESAMPLES = 1000
@@ -79,7 +79,7 @@ def cost_html(results: Sequence[Result], title: str) -> str:
     for each in results:
         lines.append(
             "<tr>"
-            + html_table.name_cell(label(each), PROTOCOL_WORDS[each.protocol])
+            + html_table.name_cell(label(each), row_note(each))
             + html_table.number_cell(each.seconds["images_encoded"], decimals=0)
             + html_table.number_cell(each.seconds["features"], decimals=1)
             + html_table.number_cell(each.seconds["fit"], decimals=1)

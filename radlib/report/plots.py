@@ -1,12 +1,13 @@
 """The plots of the pages, in one style."""
 
 import textwrap
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
 import seaborn as sns
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from radlib.evaluate.calibration import calibration
@@ -29,32 +30,67 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
     """
     with sns.axes_style("whitegrid", STYLE):
         figure, axes = plt.subplots(figsize=(8, 0.36 * len(table) + 1.2), layout="constrained")
-        for y, row in enumerate(table):
-            if row.paper is not None and row.same_weights:
-                axes.plot(row.paper, y, "D", color=PAPER, markersize=5, label="paper")
-            marks = ((row.published, -0.13, PUBLISHED, "o", "the paper's images, published here"),
-                     (row.this_run, 0.13, THIS_RUN, "s", this_run))  # fmt: skip
-            for found, shift, colour, marker, label in marks:
-                if found is not None:
-                    low, high = found.value - found.interval.low, found.interval.high - found.value
-                    axes.errorbar(
-                        found.value, y + shift, xerr=[[max(low, 0)], [max(high, 0)]], fmt=marker, color=colour,
-                        markersize=5, capsize=2.5, linewidth=1.3, label=label,
-                    )  # fmt: skip
-        axes.set_yticks(range(len(table)), [textwrap.fill(_name(row), 36) for row in table])
-        axes.set_ylim(len(table) - 0.4, -0.6)
+        _intervals(axes, table, this_run)
         axes.set_xlabel("macro AUROC on test, 95 % interval over patients")
-        axes.grid(axis="y", visible=False)
-        handles, labels = axes.get_legend_handles_labels()
-        unique = dict(zip(labels, handles, strict=True))
-        figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=len(unique), frameon=False)
-        sns.despine(figure, left=True)
+        _legend_above(figure, [axes])
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
 
 
+def mask_intervals(tables: Mapping[str, list[Row]], this_run: str) -> Figure:
+    """The paper's scores and measured ones with intervals, a panel a dataset (the title of `tables`), a line a row."""
+    with sns.axes_style("whitegrid", STYLE):
+        heights = [len(table) + 1 for table in tables.values()]
+        figure, panels = plt.subplots(len(tables), figsize=(8, 0.46 * sum(heights) + 0.9), layout="constrained",
+                                      height_ratios=heights, squeeze=False)  # fmt: skip
+        for axes, (title, table) in zip(panels[:, 0], tables.items(), strict=True):
+            _intervals(axes, table, this_run)
+            axes.set_title(title, loc="left", fontsize=10)
+            axes.tick_params(axis="y", labelsize=8)
+        panels[-1, 0].set_xlabel("mean of Dice and Jaccard on test, 95 % interval over patients")
+        _legend_above(figure, list(panels[:, 0]))
+    plt.close(figure)
+    return figure
+
+
+def _intervals(axes: Axes, table: list[Row], this_run: str) -> None:
+    """Diamonds of the paper and measured marks with their intervals, one line a row of `table`."""
+    for y, row in enumerate(table):
+        if row.paper is not None and row.same_weights:
+            axes.plot(row.paper, y, "D", color=PAPER, markersize=5, label="paper")
+        marks = ((row.published, -0.13, PUBLISHED, "o", _published_words(row.published)),
+                 (row.this_run, 0.13, THIS_RUN, "s", this_run))  # fmt: skip
+        for found, shift, colour, marker, words in marks:
+            if found is not None:
+                low, high = found.value - found.interval.low, found.interval.high - found.value
+                axes.errorbar(
+                    found.value, y + shift, xerr=[[max(low, 0)], [max(high, 0)]], fmt=marker, color=colour,
+                    markersize=5, capsize=2.5, linewidth=1.3, label=words,
+                )  # fmt: skip
+    axes.set_yticks(range(len(table)), [textwrap.fill(_name(row), 36 if not row.note else 44) for row in table])
+    axes.set_ylim(len(table) - 0.4, -0.6)
+    axes.grid(axis="y", visible=False)
+
+
+def _published_words(found: Result | None) -> str:
+    of_masks = found is not None and found.masks is not None and found.data.origin != "paper"
+    return "real images, published here" if of_masks else "the paper's images, published here"
+
+
+def _legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
+    """One legend of all panels, each word once."""
+    pairs = [pair for axes in panels for pair in zip(*axes.get_legend_handles_labels(), strict=True)]
+    unique = {words: handle for handle, words in reversed(pairs)}
+    order = list(dict.fromkeys(words for _, words in pairs))
+    figure.legend([unique[words] for words in order], order, loc="outside upper left", ncols=len(order) or 1,
+                  frameon=False)  # fmt: skip
+    sns.despine(figure, left=True)
+
+
 def _name(row: Row) -> str:
     """A row's name with its method where the paper tells rows apart by it: it prints three kinds of ViT-L."""
+    if row.note:  # what it is made of stands in its title
+        return row.title
     return row.title if row.method in (NOT_PRINTED, CONTROL) or row.paper is None else f"{row.method} {row.title}"
 
 
@@ -76,11 +112,13 @@ def reliability(paths: Sequence[Path]) -> Figure:
     return figure
 
 
-def few_shot(results: Sequence[Result], ylabel: str = "macro AUROC on test") -> Figure:
-    """A value against patients a class, one line a backbone: mean of draws, its interval as bars, each draw as a dot.
+def few_shot(results: Sequence[Result]) -> Figure:
+    """A score against patients a class, or images with masks, one line a row: mean of draws, its interval as bars, each
+    draw as a dash.
 
-    The rightmost place is that of all training patients.
+    The rightmost place is that of all training patients or images.
     """
+    of_masks = results[0].masks is not None
     places = {shots: x for x, shots in enumerate([*sorted({found.shots for found in results if found.shots}), None])}
     names = list(dict.fromkeys(label(found) for found in results))
     with sns.axes_style("whitegrid", STYLE):
@@ -95,9 +133,11 @@ def few_shot(results: Sequence[Result], ylabel: str = "macro AUROC on test") -> 
                           linewidth=1.3, label=name)  # fmt: skip
             for place, found in zip(x, mine, strict=True):
                 axes.plot([place] * len(found.draws), found.draws, "_", color=colour, markersize=6, alpha=0.55)
-        axes.axhline(0.5, color="#999999", linewidth=1)
+        if not of_masks:  # what chance reaches
+            axes.axhline(0.5, color="#999999", linewidth=1)
         axes.set_xticks(list(places.values()), ["all" if shots is None else str(shots) for shots in places])
-        axes.set(xlabel="training patients a class", ylabel=ylabel)
+        xlabel = "training images" if of_masks else "training patients a class"
+        axes.set(xlabel=xlabel, ylabel=f"{results[0].metric} on test")
         axes.legend(frameon=False, fontsize=8)
         axes.grid(axis="x", visible=False)
         sns.despine(figure)

@@ -41,15 +41,15 @@ def decoder_row(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, prog
     """Decoder `kind` on `backbone`, fitted and scored."""
     split = split_of(begun)
     segmented, features = fit_decoder(begun, backbone, kind, split, begun.settings.schedule(), progress)
-    return _row(begun, kind, split, [segmented], experiment.used(backbone, features.runtime), features.seconds,
-                features.computed)  # fmt: skip
+    return row(begun, kind, split, [segmented], experiment.used(backbone, features.runtime), features.seconds,
+               features.computed)  # fmt: skip
 
 
 def scratch_row(begun: MaskExperiment, kind: Segmenter, progress: bool = True) -> Row:
     """Network `kind` trained from scratch and scored."""
     split = split_of(begun)
     segmented = fit_scratch(begun, kind, split, begun.settings.schedule(together=False), progress)
-    return _row(begun, kind, split, [segmented], scratch_used(begun, kind, segmented), 0.0, 0)
+    return row(begun, kind, split, [segmented], scratch_used(begun, kind, segmented), 0.0, 0)
 
 
 def fit_decoder(
@@ -155,7 +155,7 @@ def _segmented(
     return segmentation.segment(task, schedule, saved, identity, begun.settings.device, progress)
 
 
-def _row(
+def row(
     begun: MaskExperiment,
     kind: Segmenter,
     split: Split,
@@ -170,11 +170,13 @@ def _row(
         predictions = native_masks.predicted(begun.dataset, fitted[0], split.test)
         hd95 = native_masks.scan_distances(begun.dataset, predictions)[1]
     settings = begun.settings
-    extra = (
+    extra: dict[str, object] = (
         {"views": settings.views, "ending": settings.ending}
         if kind in decoders.BLOCKS
         else {"augment": settings.augment}
     )
+    if settings.train_images:
+        extra["train_images"] = settings.train_images
     return Row(
         protocol=kind,
         backbone=used,

@@ -208,7 +208,7 @@ def test_what_only_pixels_tell_is_told_when_they_are_read(tmp_path):
     dataset = open_dataset("amos", root, progress=False)
     with pytest.raises(RadlibError, match=f"{first.name} holds NaN"):
         dataset.read(0)
-    with pytest.raises(RadlibError, match="holds labels from 16 to 16; whole numbers from 0 to 15"):
+    with pytest.raises(RadlibError, match="holds the label 16; whole numbers from 0 to 15"):
         dataset.mask(0)
 
 

@@ -67,7 +67,7 @@ def test_deep_finds_what_only_pixels_tell(tmp_path):
     assert check("amos", root, progress=False).exit_code == 0
     report = check("amos", root, deep=True, progress=False)
     (error,) = [finding for finding in report.findings if finding.level == "error"]
-    assert any("holds labels from 40 to 40" in line for line in error.where)
+    assert any("holds the label 40; whole numbers" in line for line in error.where)
     assert any("holds NaN" in line for line in error.where)
     (flat,) = [finding for finding in report.findings if "One value throughout" in finding.what]
     assert flat.where[0].endswith("slice 0") and "amos_0001" in flat.where[0] and len(flat.where) == 4

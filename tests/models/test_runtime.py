@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from radlib.errors import RadlibError
+from radlib.models import runtime
 from radlib.models.backbones import Backbone
 from radlib.models.runtime import Encoder, encoder
 
@@ -96,6 +97,20 @@ def test_a_gpu_answers_in_half_precision_close_to_the_cpu(lite0: Backbone, noise
         expected = lite0.pooled(noise).numpy()
     assert on_gpu.name == "torch-float16"
     assert np.linalg.norm(pooled - expected) / np.linalg.norm(expected) < 1e-2
+
+
+def test_training_multiplies_in_bfloat16_only_where_the_processor_does(monkeypatch: pytest.MonkeyPatch) -> None:
+    for amx, expected in ((False, torch.float32), (True, torch.bfloat16)):
+        monkeypatch.setattr(torch.cpu, "_is_amx_tile_supported", lambda amx=amx: amx)
+        assert runtime.training_dtype("cpu") == expected
+
+
+def test_training_on_a_gpu_is_in_half_precision_as_in_the_paper(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
+    monkeypatch.setattr(torch.cuda, "device_count", lambda: 1)
+    assert runtime.training_dtype("cuda") == runtime.training_dtype("auto") == torch.float16
+    with pytest.raises(RadlibError, match="is not there"):
+        runtime.training_dtype("cuda:3")
 
 
 @pytest.mark.parametrize(

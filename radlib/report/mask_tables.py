@@ -1,0 +1,164 @@
+"""What the pages of segmentation show: the paper's score of a row, and what was measured, with how it was measured."""
+
+from collections.abc import Sequence
+from html import escape
+from itertools import zip_longest
+from pathlib import Path
+
+import pandas as pd
+
+from radlib.models import backbones, segmenters
+from radlib.report import comparison, result, significance
+from radlib.report.account import SAID_OF_ORIGIN
+from radlib.report.blocks import by_title, whose
+from radlib.report.comparison import NOT_PRINTED, Row
+from radlib.report.mask_experiment import PAPER_SIZE
+from radlib.report.result import Result
+
+METRIC = "mean of Dice and Jaccard over foreground classes, all pixels together,"
+OTHER = "another encoder under the same decoder"
+
+
+def rows(printed: pd.DataFrame, dataset: str, published: list[Result], this_run: list[Result]) -> list[Row]:
+    """Rows of `dataset` (its id or title): the paper's in its order, below each what was measured of it, then the rest.
+
+    `printed` is the paper's Table 6, 7 or 9. A network from scratch, or the paper's encoder and decoder, is the paper's
+    row. Another encoder that began as DINOv2 stands beside the paper's first DINOv2 row of the same segmenter and,
+    where the table tells sizes apart, size; encoders of other kinds stand at the end, without a number of the paper.
+    """
+    sized = "image_size" in printed
+    ours = _groups(dataset, published, this_run, sized)
+    out: list[Row] = []
+    taken: set[tuple[object, ...]] = set()
+    for line in printed[printed["dataset"] == dataset].to_dict("records"):
+        backbone = line["backbone"] if isinstance(line["backbone"], str) else "scratch"
+        size = int(line["image_size"]) if sized else 0
+        paper_size = size or PAPER_SIZE
+        name = segmenters.TITLES[line["segmenter"]]
+        title = name if backbone == "scratch" else f"{backbones.spec(backbone).title}, {name}"
+        title += f", {size} px" if sized else ""
+        same = [key for key in ours if key[:3] == (line["segmenter"], backbone, size) and key not in taken]
+        found = [pair for key in same for pair in ours[key]]
+        for have in found or [(None, None)]:
+            note = _note(*have, paper_size) or f"the paper's: {paper_size} px"
+            out.append(Row(NOT_PRINTED, title, backbone, line["score"], True, *have, note))
+        taken.update(same)
+        if not backbone.startswith("dinov2"):
+            continue
+        beside = [key for key in ours if key[0] == line["segmenter"] and key[2] == size and _began_as_dinov2(key[1])
+                  and key not in taken and not _printed(printed, dataset, key[1])]  # fmt: skip
+        for key in beside:
+            for have in ours[key]:
+                out.append(
+                    _row(have, line["score"], f"another encoder than the paper's; {_note(*have, paper_size)}", sized)
+                )
+        taken.update(beside)
+    for key in [key for key in ours if key not in taken]:
+        out += [_row(have, None, f"{NOT_PRINTED}; {_note(*have)}", sized) for have in ours[key]]
+    return out
+
+
+def _groups(
+    dataset: str, published: list[Result], this_run: list[Result], sized: bool
+) -> dict[tuple[object, ...], list[tuple[Result | None, Result | None]]]:
+    """Pairs of published and this run's Results by segmenter, backbone, size and what was left out.
+
+    Where sizes tell no rows apart, size is 0 and the largest published stands beside the largest of this run.
+    """
+    both: dict[tuple[object, ...], tuple[list[Result], list[Result]]] = {}
+    for which, results in enumerate((published, this_run)):
+        for found in sorted(results, key=lambda each: -each.backbone.image_size):
+            if dataset in (found.data.dataset, found.data.title) and found.masks and not found.draws:
+                size = found.backbone.image_size if sized else 0
+                key = (found.protocol, found.backbone.id, size, found.left_out)
+                both.setdefault(key, ([], []))[which].append(found)
+    order = {name: place for place, name in enumerate(result.SEGMENTERS)}
+    known = {name: place for place, name in enumerate(backbones.names())}
+    keys = sorted(both, key=lambda key: (order[key[0]], known.get(str(key[1]), len(known)), key[2], key[3]))  # type: ignore[index]
+    return {key: list(zip_longest(*both[key])) for key in keys}
+
+
+def _row(have: tuple[Result | None, Result | None], paper: float | None, note: str, sized: bool) -> Row:
+    found = next(one for one in have if one)
+    return Row(NOT_PRINTED, significance.label(found, sized), found.backbone.id, paper, False, *have, note)
+
+
+def _began_as_dinov2(backbone: object) -> bool:
+    return backbone != "scratch" and backbones.spec(str(backbone)).pretraining.startswith("DINOv2")
+
+
+def _printed(printed: pd.DataFrame, dataset: str, backbone: object) -> bool:
+    return bool(((printed["dataset"] == dataset) & (printed["backbone"] == backbone)).any())
+
+
+def _note(published: Result | None, this_run: Result | None, paper_size: int | None = None) -> str:
+    """How each measured number of a row came about, and the paper's size in px where one differs from it."""
+    parts = [
+        f"{words}: {found.backbone.image_size} px, {significance.how_in_words(found)}"
+        for words, found in (("published", published), ("this run", this_run))
+        if found
+    ]
+    other = [found for found in (published, this_run) if found and found.backbone.image_size != paper_size]
+    if other and paper_size:
+        parts.append(f"the paper's: {paper_size} px")
+    return "; ".join(parts)
+
+
+def table_html(table: list[Row], title: str, this_run: str) -> str:
+    """`table` as `comparison.table_html`, with what few patients do to its intervals said below it."""
+    measured = [found for row in table for found in (row.published, row.this_run) if found]
+    few = sorted({found.n_patients for found in measured if found.n_patients < significance.FEW_PATIENTS})
+    more = f" {significance.few_patients(few[0])}" if few else ""
+    return comparison.table_html(table, title, this_run, METRIC, (OTHER, OTHER), more)
+
+
+def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> str:
+    """For each dataset of `paths` and each of `groups` of segmenters: every row against the group's first."""
+    parts = []
+    for title, mine in by_title(paths).items():
+        for names in groups:
+            compared = significance.comparable(mine, title, names)
+            contrasts = significance.against_first(compared)
+            if contrasts:
+                parts.append(significance.table_html(contrasts, whose(contrasts[0].reference)))
+            left = len(compared) - 1 - len(contrasts)
+            if left > 0:
+                parts.append(
+                    f"<p>{left} of {escape(title)}'s rows cannot be compared: at their image size other classes "
+                    "are left in the masks.</p>"
+                )
+    return "".join(parts)
+
+
+def reading(published: Sequence[Path], this_run: list[Result]) -> str:
+    """Markdown: what the Results at hand allow to conclude, and what not."""
+    said = []
+    for title, mine in by_title(published).items():
+        found = sorted(map(result.read, significance.comparable(mine, title, result.SEGMENTERS)), key=_worth)
+        if len(found) < 2:
+            continue
+        best, second = found[-1], found[-2]
+        contrasts = significance.against_first([significance.published_path(each) for each in (second, best)])
+        real = "the paper's own images" if best.data.origin == "paper" else "real images, not split as the paper's"
+        said.append(
+            f"- On {title}, {real}, {best.n_images:,} of {best.n_patients} test patients, *{significance.label(best)}* "
+            f"reaches {_with_interval(best)} and *{significance.label(second)}* {_with_interval(second)}."
+        )
+        for each in contrasts:
+            low, high = each.interval.low, each.interval.high
+            said[-1] += (
+                f" Over the same resampled patients they differ by {each.difference:+.3f} [{low:+.3f}, {high:+.3f}]: "
+                f"about {(high - low) / 2:.3f} is what this test set tells apart."
+            )
+        if best.n_patients < significance.FEW_PATIENTS:
+            said[-1] += f" {significance.few_patients(best.n_patients)}"
+    said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
+    return "\n".join(said)
+
+
+def _worth(found: Result) -> float:
+    return found.value
+
+
+def _with_interval(found: Result) -> str:
+    return f"{found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]"
