@@ -60,7 +60,8 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         _check_studies(path, table, truth)
     samples = table.drop(columns=truth)
     counts = [held[name].slices for name in samples["image"]]
-    if max(counts) > 1:
+    planes = {name: plane for name in samples["image"] if (plane := held[name].plane) is not None}
+    if max(counts) > 1 or planes:
         if truth and "study" not in samples:
             samples["study"] = samples["image"]  # the label is of the whole file, not of a slice
         rows = np.repeat(np.arange(len(samples)), counts)
@@ -69,7 +70,6 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels = labels[rows]
         note += f" {len(samples):,} slices in all" + (", a file's slices one case." if truth else ".")
     values = list(_classes(root / CLASSES))
-    images = dict.fromkeys(table["image"])
 
     def read_image(root: Path, row: Record) -> np.ndarray:
         return files.read(held[row["image"]], int(row.get("slice", 0)))
@@ -91,7 +91,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         preparation="as stored",
         read_mask=read_mask if task == "segmentation" else None,
         mask_preparation=f"values {values}" if values else "",
-        planes={name: plane for name in images if (plane := held[name].plane) is not None} or None,
+        planes=planes or None,
         prepare=_preparer(root, held),
     )
 

@@ -95,7 +95,7 @@ def write(dataset: Dataset, predicted: Iterable[Predicted], folder: Path | str) 
     """
     folder = Path(folder)
     content = _classes(dataset)
-    _check_folder(dataset, folder, content)
+    check_folder(dataset, folder, content)
     _put(folder / CLASSES, content)
     images, names = dataset.samples["image"].tolist(), _names(dataset)
     written: dict[Path, None] = {}
@@ -198,7 +198,7 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(ending)] or name
 
 
-def _check_folder(dataset: Dataset, folder: Path, classes: bytes) -> None:
+def check_folder(dataset: Dataset, folder: Path, classes: bytes) -> None:
     """Raise RadlibError if writing masks to `folder` could harm what lies there or be read as part of the dataset."""
     here, root = folder.resolve(), dataset.root.resolve()
     columns = [column for column in ("image", *MASKS) if column in dataset.samples]

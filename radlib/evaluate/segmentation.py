@@ -212,7 +212,7 @@ class _Run:
                     losses.append(self._epoch(stage, networks, optimizers, scalers, rates, rows, epoch, epochs, bar))
                 self.state["seconds"] += time.perf_counter() - started
                 self._remember(held.mb)
-                if epoch + 1 < epochs and time.perf_counter() - self.since > SECONDS_BETWEEN_CHECKPOINTS:
+                if time.perf_counter() - self.since > SECONDS_BETWEEN_CHECKPOINTS:
                     self._keep(
                         {
                             "name": name,

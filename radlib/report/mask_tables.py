@@ -134,11 +134,12 @@ def reading(published: Sequence[Path], this_run: list[Result]) -> str:
     """Markdown: what the Results at hand allow to conclude, and what not."""
     said = []
     for title, mine in by_title(published).items():
-        found = sorted(map(result.read, significance.comparable(mine, title, result.SEGMENTERS)), key=_worth)
-        if len(found) < 2:
+        compared = significance.comparable(mine, title, result.SEGMENTERS)
+        if len(compared) < 2:
             continue
-        best, second = found[-1], found[-2]
-        contrasts = significance.against_first([significance.published_path(each) for each in (second, best)])
+        highest = sorted(compared, key=lambda path: result.read(path).value)[-2:]
+        second, best = map(result.read, highest)
+        contrasts = significance.against_first(highest)
         real = "the paper's own images" if best.data.origin == "paper" else "real images, not split as the paper's"
         said.append(
             f"- On {title}, {real}, {best.n_images:,} of {best.n_patients} test patients, *{significance.label(best)}* "
@@ -154,10 +155,6 @@ def reading(published: Sequence[Path], this_run: list[Result]) -> str:
             said[-1] += f" {significance.few_patients(best.n_patients)}"
     said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
     return "\n".join(said)
-
-
-def _worth(found: Result) -> float:
-    return found.value
 
 
 def _with_interval(found: Result) -> str:

@@ -162,7 +162,7 @@ def table_html(contrasts: Sequence[Contrast], title: str) -> str:
     lines = html_table.head(["Row", metric, "Difference", "p", "p, Holm", "Finding"], caption)
     for each in contrasts:
         kind = {"better": "diff-up", "worse": "diff-down"}.get(each.word, "diff-same")
-        symbol = {"better": "▲", "worse": "▼"}.get(each.word, "≈")
+        symbol = {"better": "▲", "worse": "▼"}.get(each.word, "≈" if each.word else "")
         interval = f'<span class="interval">[{each.interval.low:+.3f}, {each.interval.high:+.3f}]</span>'
         lines.append(
             "<tr>"
@@ -200,11 +200,6 @@ def few_patients(n: int) -> str:
         f"An interval over {n} patients is too narrow: in simulations a 95 % interval held the truth in 0.79 of "
         "cohorts of 4 patients and in 0.89 of cohorts of 10."
     )
-
-
-def published_path(found: Result) -> Path:
-    """Where a published Result lies."""
-    return result.PUBLISHED / found.table / f"{found.name}.json"
 
 
 def row_note(found: Result) -> str:

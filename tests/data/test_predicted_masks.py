@@ -86,7 +86,7 @@ def test_whatever_the_header_of_a_scan_its_mask_lies_on_it(
             scan(path, array.astype(np.int16), OBLIQUE @ affine, kind, forms)
             if big_endian:
                 image = nibabel.load(path)
-                values = np.array(image.dataobj)
+                values = np.asarray(image.dataobj)
                 nibabel.save(kind(values, None, image.header.as_byteswapped(">")), path)
     table(root / "manifest.csv", ("image", "patient", "mask"), [(f"i/{k}{suffix}", k, f"m/{k}{suffix}") for k in "012"])
     table(root / "classes.csv", ("value", "name"), [(1, "a"), (2, "b")])
@@ -157,7 +157,8 @@ def test_what_was_written_can_be_read_as_a_readers_own_masks(tmp_path, name):
     (own / "i").mkdir()
     for image in once["image"]:
         shutil.copy(dataset.root / image, own / "i")
-    rows = [(f"i/{os.path.basename(i)}", p, f"m/{m.name}") for i, p, m in zip(once["image"], once["patient"], paths)]
+    columns = (once["image"], once["patient"], paths)
+    rows = [(f"i/{os.path.basename(i)}", p, f"m/{m.name}") for i, p, m in zip(*columns, strict=True)]
     table(own / "manifest.csv", ("image", "patient", "mask"), rows)
     (own / "m/classes.csv").rename(own / "classes.csv")
     again = open_dataset("manifest", own, progress=False)
@@ -295,6 +296,7 @@ def test_a_folder_beside_the_images_may_be_written_to(tmp_path):
 
 def test_a_full_disk_is_told_and_leaves_whole_files(tmp_path, monkeypatch):
     dataset = open_dataset("amos", WRITERS["amos"](tmp_path), progress=False)
+    masks = truth(dataset)  # which fills the slice cache first
     calls, real = itertools.count(), atomic.os.replace
 
     def full(source, target):
@@ -304,14 +306,14 @@ def test_a_full_disk_is_told_and_leaves_whole_files(tmp_path, monkeypatch):
 
     monkeypatch.setattr(atomic.os, "replace", full)
     with pytest.raises(RadlibError, match=r"amos_0003\.nii\.gz cannot be written \(No space left .*finished is kept"):
-        predicted_masks.write(dataset, truth(dataset), tmp_path / "out")
+        predicted_masks.write(dataset, masks, tmp_path / "out")
     assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
         "amos_0001.nii.gz", "amos_0002.nii.gz", "classes.csv",
     ]  # fmt: skip
 
 
 def own(root, images, shape=(6, 8)):
-    """Pictures with a mask each, patient k has image k; names with /3 are DICOM files of three frames."""
+    """Pictures, and DICOM files (.dcm, .4), with a mask each; patient k has image k."""
     rows = []
     for k, name in enumerate(images):
         mask = f"m/{k}.png"
@@ -332,13 +334,12 @@ def own(root, images, shape=(6, 8)):
         (["a/x.png", "b/X.PNG", "c.png"], ["i_a_x.png", "i_b_X.png", "c.png"]),
         (["x.png", "x.jpg", "c.png"], ["i_x.png", "i_x-2.png", "c.png"]),
         (["a/x.png", "b/x.png", "i_a_x.png"], ["i_a_x.png", "i_b_x.png", "i_a_x-2.png"]),
-        (["1.2.840.3", "1.2.840.4", "v1.0.png"], None),
+        # a DICOM file called by a UID: what follows its last dot is no ending
+        (["1.2.3.4", "v1.0.png", "v1.1.png"], ["1.2.3.4.png", "v1.0.png", "v1.1.png"]),
         (["a.b.png", "a.c.png", "d.dcm"], ["a.b.png", "a.c.png", "d.png"]),
     ],
 )
 def test_no_mask_is_written_over_another(tmp_path, images, names):
-    if names is None:  # DICOM files called by a UID: what follows the last dot is no ending
-        images, names = ["1.2.3.4", "v1.0.png", "v1.1.png"], ["1.2.3.4.png", "v1.0.png", "v1.1.png"]
     dataset = own(tmp_path, images)
     paths = predicted_masks.write(dataset, truth(dataset), tmp_path / "out")
     assert [path.name for path in paths] == names

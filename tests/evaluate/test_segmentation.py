@@ -128,10 +128,11 @@ class Killed(BaseException):
     pass
 
 
-# Reads in turn: 3 epochs of 4 steps to choose, 2 batches of validation, 3 epochs of 6 steps to refit, 2 of test.
+# Reads in turn: 3 epochs of 4 steps to choose, 2 batches of validation, 3 epochs of 6 steps to refit, 2 batches of
+# validation to see that this fit holds, 2 of test.
 @pytest.mark.parametrize(
     "kind, last",
-    [*(("linear", last) for last in (1, 4, 11, 13, 14, 25, 33)), ("unet_decoder", 9), ("unet_decoder", 25)],
+    [*(("linear", last) for last in (1, 4, 11, 13, 14, 25, 33, 35)), ("unet_decoder", 9), ("unet_decoder", 25)],
 )
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind, last):
     monkeypatch.setattr(segmentation, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
@@ -147,7 +148,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind, last
     after = itertools.count()
     resumed = fit(tmp_path / "cut", kind=kind, watch=lambda *_: next(after))
     assert_same(whole, resumed)
-    assert next(after) < 34 or last < 4  # whole epochs before the kill were not read again
+    assert next(after) < 36 or last < 4  # whole epochs before the kill were not read again
     assert not list((tmp_path / "cut").glob("*.part-*"))
 
 
@@ -221,7 +222,7 @@ def test_a_checkpoint_in_another_precision_is_refused(tmp_path, monkeypatch):
 def test_test_rows_are_not_read_before_the_rate_is_chosen_and_fitted(tmp_path):
     tested, seen = set(split().test.tolist()), []
     fit(tmp_path, watch=lambda rows, training: seen.append((training, bool(tested & set(rows.tolist())))))
-    assert [touches for _, touches in seen] == [False] * 32 + [True] * 2
+    assert [touches for _, touches in seen] == [False] * 34 + [True] * 2
     assert not any(training for training, touches in seen if touches)
 
 
@@ -230,12 +231,12 @@ def test_a_reader_without_test_rows_serves_until_the_last_network_is_fitted(tmp_
         if set(rows.tolist()) & set(split().test.tolist()):
             raise Killed
 
-    chosen = []
-    real = segmentation._Run._chosen
-    monkeypatch.setattr(segmentation._Run, "_chosen", lambda run: chosen.append(real(run)) or chosen[-1])
+    fitted = []
+    real = segmentation._Run._refitted
+    monkeypatch.setattr(segmentation._Run, "_refitted", lambda run: fitted.append(real(run)) or fitted[-1])
     with pytest.raises(Killed):
         fit(tmp_path, watch=forbidden)
-    assert len(chosen) == 1
+    assert len(fitted) == 1
 
 
 def test_other_test_masks_change_neither_choice_nor_weights(tmp_path):
@@ -282,8 +283,56 @@ def test_a_last_fit_that_diverges_is_refused_and_not_scored(tmp_path):
     def no_test(rows, training):
         assert not tested & set(rows.tolist())
 
-    with pytest.raises(RadlibError, match=r"The last fit, at the learning rate 1e\+38, diverged; name smaller ones"):
+    with pytest.raises(
+        RadlibError, match=r"The last fit diverged .*at every learning rate of 1e\+38; name smaller ones"
+    ):
         fit(tmp_path, schedule=dataclasses.replace(QUICK, learning_rates=(1e38,)), make=Exploding, watch=no_test)
+
+
+class Collapsing(nn.Module):
+    """A linear decoder that draws background alone once it has been trained for more than `MOST` steps."""
+
+    MOST = 12  # 3 epochs over train; the last fit takes 18 steps
+
+    def __init__(self):
+        super().__init__()
+        self.decoder = decoders.make("linear", WIDTH, CLASSES + 1)
+        self.register_buffer("steps", torch.zeros(()))
+
+    def forward(self, tokens, size):
+        if self.training:
+            self.steps += 1
+        logits = self.decoder(tokens, size)
+        large = self.decoder.classify.weight.abs().max() > self.limit
+        if self.steps > self.MOST and large:
+            logits = logits - 1e3 * torch.tensor([0.0, 1, 1])[:, None, None]
+        return logits
+
+
+def test_a_last_fit_that_loses_what_it_was_chosen_for_gives_way_to_the_next_best_rate(tmp_path, monkeypatch):
+    monkeypatch.setattr(Collapsing, "limit", 0.0, raising=False)
+    tested = set(split().test.tolist())
+
+    def no_test(rows, training):
+        assert not tested & set(rows.tolist())
+
+    with pytest.raises(RadlibError, match="lost a class at every learning rate of 0.1, 1.0, 5.0"):
+        fit(tmp_path / "all", make=Collapsing, watch=no_test)
+    tried = fit(tmp_path / "sound")
+    ranked = sorted(tried.validation, key=lambda row: -row["score"])
+    sizes = {}
+    for row in ranked:  # how large the weights of each rate become
+        alone = dataclasses.replace(QUICK, learning_rates=(row["learning_rate"],))
+        sizes[row["learning_rate"]] = weights(fit(tmp_path / str(row["learning_rate"]), schedule=alone))
+    large = {rate: np.abs(found["classify.weight"]).max() for rate, found in sizes.items()}
+    best, second = (row["learning_rate"] for row in ranked[:2])
+    assert large[best] > large[second]
+    monkeypatch.setattr(Collapsing, "limit", float(large[best] + large[second]) / 2)
+    found = fit(tmp_path / "best", make=Collapsing)
+    assert found.learning_rate == second
+    refitted = {row["learning_rate"]: row.get("refit_score") for row in found.validation}
+    assert refitted[best] < 0.1 < refitted[second]
+    assert_same(found, fit(tmp_path / "best", make=Collapsing, watch=lambda *_: pytest.fail("read again")))
 
 
 def test_of_rates_that_score_alike_the_first_is_taken(tmp_path):

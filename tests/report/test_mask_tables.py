@@ -209,6 +209,14 @@ def test_the_page_says_what_it_used(folder):
     assert "simulated images" in mask_tables.reading([], found)
 
 
+def test_the_conclusion_sets_the_two_highest_against_each_other(folder):
+    paths = [folder(skill=0.8), folder(protocol="linear", skill=0.5), folder("scratch", "unet", skill=0.7)]
+    said = mask_tables.reading(paths, [])
+    first, third = reads(paths[0], paths[2])
+    assert f"they differ by {first.value - third.value:+.3f} [" in said and "*U-Net from scratch, 112 px*" in said
+    assert "An interval over 4 patients is too narrow" in said
+
+
 def test_the_ledger_asks_masks(folder):
     table = {"table": "table06", "patients": 12}
     paths = [folder(protocol="linear", skill=0.5, **table), folder(skill=0.8, **table)]
