@@ -95,7 +95,7 @@ def write(dataset: Dataset, predicted: Iterable[Predicted], folder: Path | str) 
     """
     folder = Path(folder)
     content = _classes(dataset)
-    check_folder(dataset, folder, content)
+    check_folder(dataset, folder)
     _put(folder / CLASSES, content)
     images, names = dataset.samples["image"].tolist(), _names(dataset)
     written: dict[Path, None] = {}
@@ -198,7 +198,7 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(ending)] or name
 
 
-def check_folder(dataset: Dataset, folder: Path, classes: bytes) -> None:
+def check_folder(dataset: Dataset, folder: Path) -> None:
     """Raise RadlibError if writing masks to `folder` could harm what lies there or be read as part of the dataset."""
     here, root = folder.resolve(), dataset.root.resolve()
     columns = [column for column in ("image", *MASKS) if column in dataset.samples]
@@ -211,7 +211,7 @@ def check_folder(dataset: Dataset, folder: Path, classes: bytes) -> None:
         if not folder.exists():
             return
         there = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
-        own = CLASSES in there and (folder / CLASSES).read_bytes() == classes
+        own = CLASSES in there and (folder / CLASSES).read_bytes() == _classes(dataset)
     except OSError as error:
         raise RadlibError(f"{folder} is no folder to write to ({error.strerror}); name another one.") from error
     if there and (not own or MANIFEST in there):

@@ -20,6 +20,7 @@ SUFFIXES = (".nii", ".nii.gz")
 MOST_VOXELS = 2**31  # 4 GiB of int16; a whole-body CT has a quarter of that
 MOST_ALONG = 2**15 - 1  # along one axis: what NIfTI-1 can say
 BLOCK = 1 << 20  # bytes unpacked at once
+HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; all others are taken for millimetres
 DAMAGED = (
     ImageFileError,
@@ -87,6 +88,7 @@ def header(path: Path) -> Header:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            _check_spacing(path)
             image = nibabel.load(path)
             shape, dtype = tuple(int(n) for n in image.shape), image.get_data_dtype()
             affine = np.array(image.affine, dtype=float)
@@ -106,7 +108,6 @@ def header(path: Path) -> Header:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
         )
-    _check_spacing(path, image)
     # xyzt_units has the unit of length in its lowest three bits
     affine[:3] *= MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
@@ -217,10 +218,16 @@ def _rows_first(plane: Plane) -> bool:
     return plane.rows == min(axis for axis in range(3) if axis != plane.axis)
 
 
-def _check_spacing(path: Path, image: nibabel.Nifti1Image) -> None:
-    """Raise if the header's pixdim is no length; nibabel would silently put 1 mm for 0 and turn the sign."""
+def _check_spacing(path: Path) -> None:
+    """Raise if the header's pixdim is no length; nibabel would put 1 mm for 0, turn the sign and only log it."""
     with _stored(path) as file:
-        pixdim = type(image.header).from_fileobj(file, check=False)["pixdim"][1:4]
+        start = file.read(HEADER_BYTES)
+    kinds = (nibabel.Nifti1Header, nibabel.Nifti2Header)
+    kind = next((kind for kind in kinds if kind.may_contain_header(start)), None)
+    if kind is None:
+        return  # no NIfTI, which nibabel says
+    head = kind(start[: kind.sizeof_hdr], check=False)
+    pixdim = head["pixdim"][1 : 1 + min(3, max(0, int(head["dim"][0])))]  # a picture of two axes may have no third
     if not (np.isfinite(pixdim) & (pixdim > 0)).all():
         raise RadlibError(
             f"{path} has a voxel spacing of {' x '.join(f'{step:g}' for step in pixdim)} mm (pixdim in its header); "

@@ -1,3 +1,4 @@
+import gzip
 import json
 
 import numpy as np
@@ -71,6 +72,42 @@ def test_deep_finds_what_only_pixels_tell(tmp_path):
     assert any("holds NaN" in line for line in error.where)
     (flat,) = [finding for finding in report.findings if "One value throughout" in finding.what]
     assert flat.where[0].endswith("slice 0") and "amos_0001" in flat.where[0] and len(flat.where) == 4
+
+
+def test_deep_names_scans_and_classes_without_foreground(tmp_path):
+    root = WRITERS["amos"](tmp_path)
+    masks = sorted(root.rglob("labelsTr/*.gz"))
+    volume(masks[1], np.zeros((6, 5, 4), np.uint8))
+    for path in sorted(root.rglob("labelsVa/*.gz")):
+        volume(path, np.full((6, 5, 4), 6, np.uint8))
+    report = check("amos", root, deep=True, progress=False)
+    (bare,) = [finding for finding in report.findings if "without any foreground" in finding.what]
+    assert bare.what == "Mask without any foreground: 1 scan." and bare.level == "warning"
+    assert bare.where == ("amos22/imagesTr/amos_0002.nii.gz",)
+    (absent,) = [finding for finding in report.findings if "of the classes" in finding.what]
+    assert absent.what == "No mask in test holds 14 of the classes." and "liver" not in absent.where
+
+
+def test_deep_refuses_a_split_of_background(tmp_path):
+    root = WRITERS["amos"](tmp_path)
+    for path in root.rglob("labelsVa/*.gz"):
+        volume(path, np.zeros((6, 5, 4), np.uint8))
+    report = check("amos", root, deep=True, progress=False)
+    assert report.exit_code == 1
+    assert [finding.what for finding in report.findings if finding.level == "error"] == [
+        "No mask in test holds any foreground."
+    ]
+
+
+def test_a_spacing_of_zero_is_an_error_that_names_the_field(tmp_path):
+    root = WRITERS["amos"](tmp_path)
+    path = sorted(root.rglob("imagesTr/*.gz"))[2]
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[80:84] = bytes(4)  # pixdim[1]
+    path.write_bytes(gzip.compress(bytes(raw)))
+    report = check("amos", root, progress=False)
+    assert report.exit_code == 1
+    assert f"{path.name} has a voxel spacing of 0 x 1.5 x 5 mm (pixdim in its header)" in report.findings[0].what
 
 
 def test_every_problem_of_a_folder_that_cannot_be_opened_is_listed(tmp_path):

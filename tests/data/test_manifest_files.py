@@ -146,6 +146,16 @@ def test_volumes_are_cut_into_slices_with_their_masks(tmp_path, suffix):
     assert splits_of_patients(dataset) == {1}
 
 
+def test_volumes_of_one_slice_are_volumes(tmp_path):
+    for k in range(5):
+        volume(tmp_path / f"i/{k}.nii.gz", np.full((5, 6, 1), k, np.int16))
+        volume(tmp_path / f"m/{k}.nii.gz", np.ones((5, 6, 1), np.uint8))
+    rows = [(f"i/{k}.nii.gz", f"p{k}", f"m/{k}.nii.gz") for k in range(5)]
+    table(tmp_path / "manifest.csv", ("image", "patient", "mask"), rows)
+    dataset = open_dataset("manifest", tmp_path, progress=False)
+    assert dataset.samples["slice"].tolist() == [0] * 5 and set(dataset.planes) == {row[0] for row in rows}
+
+
 def splits_of_patients(dataset):
     return set(dataset.samples.groupby("patient")["split"].nunique())
 

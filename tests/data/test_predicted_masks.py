@@ -128,6 +128,18 @@ def test_the_real_ct_and_mr_come_back_as_they_are(real_images, tmp_path):
     np.testing.assert_allclose(predicted_masks.spacing_mm(dataset, "ct"), (3, 3, 3), rtol=1e-4)
 
 
+def test_a_fourth_axis_of_one_is_left_out(tmp_path):
+    root = WRITERS["msd_heart"](tmp_path)
+    for path in sorted(root.rglob("*Tr/*.gz")):
+        image = nibabel.load(path)
+        nibabel.save(nibabel.Nifti1Image(np.asarray(image.dataobj)[..., None], image.affine), path)
+    dataset = open_dataset("msd_heart", root, progress=False)
+    for path in predicted_masks.write(dataset, truth(dataset), tmp_path / "out"):
+        label = nibabel.load(root / "Task02_Heart/labelsTr" / path.name)
+        np.testing.assert_array_equal(np.asarray(nibabel.load(path).dataobj), np.asarray(label.dataobj)[..., 0])
+        np.testing.assert_array_equal(nibabel.load(path).affine, label.affine)
+
+
 @pytest.mark.parametrize("name", ["montgomery", "shenzhen"])
 def test_pictures_come_back_as_they_are_and_can_be_seen(tmp_path, name):
     dataset = open_dataset(name, WRITERS[name](tmp_path), progress=False)

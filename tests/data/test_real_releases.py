@@ -7,13 +7,14 @@ import sys
 from pathlib import Path
 
 import imagecodecs
+import nibabel
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 from scipy import ndimage
 
-from radlib.data import audit, slice_cache, splits
+from radlib.data import audit, predicted_masks, slice_cache, splits
 from radlib.data.catalog import open_dataset
 from radlib.data.check import check
 
@@ -65,6 +66,24 @@ def test_the_check_finds_the_two_scans_with_one_image_and_two_masks(heart):
     assert any("different labels or masks" in finding.what for finding in found)
 
 
+def test_the_true_masks_of_the_hearts_come_back_voxel_by_voxel(heart, tmp_path):
+    dataset = open_dataset("msd_heart", heart, progress=False)
+    dataset.prepare(False)
+    rows = np.flatnonzero(dataset.samples["split"] == "test")
+    paths = predicted_masks.write(dataset, ((int(row), dataset.mask(int(row))) for row in rows), tmp_path / "out")
+    assert [path.name for path in paths] == [f"la_{k:03d}.nii.gz" for k in (3, 10, 18, 23)]
+    for path in paths:
+        found, label = nibabel.load(path), nibabel.load(heart / "Task02_Heart/labelsTr" / path.name)
+        np.testing.assert_array_equal(np.asarray(found.dataobj), np.asarray(label.dataobj))
+        np.testing.assert_array_equal(found.affine, label.affine)
+        assert (found.header["qform_code"], found.header["sform_code"]) == (
+            label.header["qform_code"],
+            label.header["sform_code"],
+        )
+        spacing = predicted_masks.spacing_mm(dataset, path.name.removesuffix(".nii.gz"))
+        np.testing.assert_allclose(spacing, label.header.get_zooms(), rtol=1e-6)
+
+
 def test_heart_volumes_are_a_manifest_too(heart, tmp_path):
     rows = [(f"i/la_{k:03d}.nii.gz", f"m/la_{k:03d}.nii.gz", f"la_{k:03d}") for k in (3, 4, 5, 7, 9, 26)]
     for image, mask, name in rows:
@@ -109,7 +128,13 @@ def test_montgomery_in_its_own_layout_and_as_a_manifest(real_images, tmp_path):
         for name, patient in zip(index["file"], index["patient"], strict=True)
     ]
     own = manifest(tmp_path / "own", ("image", "mask", "patient"), rows)
-    assert len(open_dataset("manifest", own)) == 138
+    dataset = open_dataset("manifest", own)
+    assert len(dataset) == 138
+    masks = [(row, dataset.mask(row)) for row in range(0, 138, 9)]
+    for (_, mask), path in zip(masks, predicted_masks.write(dataset, masks, tmp_path / "out"), strict=True):
+        np.testing.assert_array_equal(np.asarray(Image.open(path)), mask)
+        drawn = np.asarray(Image.open(source / "masks" / path.name).convert("L"))
+        np.testing.assert_array_equal(mask, drawn > 127)
     assert check("manifest", own, deep=True, progress=False).exit_code == 0
 
 
