@@ -107,6 +107,23 @@ def test_a_page_of_segmentation_runs(name, results, ward):
     assert len(written) == results
 
 
+def test_the_page_of_few_images_runs(ward):
+    given = dict(mask_datasets="manifest", mask_backbones="vits14_random", mask_image_size="28", mask_images="[1]")
+    html, plots = run(
+        "figure2", datasets="[]", data_root=str(ward), mask_scratch_image_size="32", mask_refit_epochs="1",
+        mask_draws="2", resamples="100", **given,
+    )  # fmt: skip
+    assert "This run: your data" in html and "1 image" in html and "mean of 2 draws" in html
+    assert len(list(Path("results/own/figure2_masks").glob("*.json"))) == 4  # two segmenters, one image and all
+
+
+def test_the_page_of_masks_runs(ward):
+    given = {key: value for key, value in QUICK_MASKS.items() if key != "image_sizes"}
+    html, _ = run("figure3", data_root=str(ward), **given | {"image_size": "28"})
+    assert "This run: your data" in html and html.count("test images with foreground") == 3
+    assert len(list(Path("results/own/figure3").glob("*.json"))) == 2
+
+
 def test_the_page_of_backbones_runs():
     html, plots = run("table02", also="['timm:resnet18.a1_in1k']")
     assert "11,689,512" in html and "1,136,479,232" in html and plots

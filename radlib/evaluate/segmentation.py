@@ -6,7 +6,7 @@ network is fed, tokens or images, is the caller's business.
 """
 
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,6 +21,7 @@ from radlib import memory
 from radlib.errors import RadlibError
 from radlib.evaluate import checkpoint, overlap
 from radlib.evaluate.segmentation_task import LEARNING_RATES, MOMENTUM, Rows, Schedule, Split, Task
+from radlib.evaluate.segmented import Segmented, forward, predict
 from radlib.evaluate.soft_dice import loss
 from radlib.models import runtime
 
@@ -29,39 +30,6 @@ __all__ = ["LEARNING_RATES", "Rows", "Schedule", "Segmented", "Split", "Task", "
 SECONDS_BETWEEN_CHECKPOINTS = 30.0  # what a killed run can lose, besides the epoch it was in
 COLLAPSE = 0.1  # of the score: far more than chance moves it, far less than one of ten classes lost
 PROCEDURE = 2  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
-
-
-@dataclass(frozen=True)
-class Segmented:
-    """A fitted segmenter and how it fared.
-
-    Attributes:
-        network: in eval mode.
-        learning_rate: the chosen one.
-        validation: one entry a learning rate with its score (0 to 1; None where it diverged or was alone).
-        losses: mean loss of every epoch of the last fit.
-        counts: `(N_test, K, 3)` of the test rows in order, see `overlap.counts`.
-        seconds, peak_memory_mb: of fitting and predicting, earlier runs of the same checkpoint included.
-        numerics: what it computed in, e.g. ``torch-bfloat16``.
-        task, device: what it was made with.
-    """
-
-    network: nn.Module
-    learning_rate: float
-    validation: list[dict[str, float | None]]
-    losses: list[float]
-    counts: NDArray[np.int64]
-    seconds: float
-    peak_memory_mb: float
-    numerics: str
-    task: Task
-    device: torch.device
-
-    def logits(self, rows: Rows, batch_size: int = 8) -> Iterator[Tensor]:
-        """Logits (K + 1, S, S) float32 on the CPU, of every one of `rows` in turn."""
-        for low in range(0, len(rows), batch_size):
-            inputs, _ = self.task.read(rows[low : low + batch_size], None)
-            yield from _forward(self.task, self.network, inputs, self.device).cpu()
 
 
 def numerics(device: str) -> str:
@@ -148,15 +116,17 @@ class _Run:
 
         Near the largest rate that can be trained with, soft Dice may lose a class for good in one fit and not in the
         next. That shows without a look at test: such a network draws validation, which it has now been fitted to, far
-        worse than the one that was chosen there. The next best rate is fitted then.
+        worse than the one that was chosen there. The next best rate is fitted then. A fit to a few images alone may
+        well draw validation worse, so there only one that diverged gives way.
         """
+        learned = bool(np.isin(self.task.split.validation, self.task.split.refit).all())
         for rate in self._ranked():
             if _key(rate) in self.state["refits"]:  # collapsed before this run was stopped
                 continue
             (network,) = self._fit("refit", (rate,), self.task.split.refit, self.schedule.refit_epochs)
             score, before = self._scores([network])[0], self.state["validation"].get(_key(rate), 0.0)
             self.state["refits"][_key(rate)] = score
-            if score is not None and score >= before - COLLAPSE:
+            if score is not None and (not learned or score >= before - COLLAPSE):
                 return network
             self._keep(None)
         raise RadlibError(
@@ -255,7 +225,7 @@ class _Run:
                 for k, (network, optimizer, scaler) in enumerate(zip(networks, optimizers, scalers, strict=True)):
                     # a plain float: a checkpoint with one of numpy's could not be read again
                     optimizer.param_groups[0]["lr"] = float(rates[k] * 0.5 * (1 + np.cos(np.pi * share)))
-                    value = loss(self.schedule.loss, _train_forward(self.task, network, inputs, self.device), masks)
+                    value = loss(self.schedule.loss, forward(self.task, network, inputs, self.device), masks)
                     optimizer.zero_grad()
                     scaler.scale(value).backward()
                     scaler.step(optimizer)
@@ -277,7 +247,7 @@ class _Run:
         for low in range(0, len(rows), self.schedule.batch_size):
             inputs, masks = self.task.read(rows[low : low + self.schedule.batch_size], None)
             for k, network in enumerate(networks):
-                predicted = _forward(self.task, network, inputs, self.device).argmax(dim=1).to(torch.uint8).cpu()
+                predicted = predict(self.task, network, inputs, self.device).argmax(dim=1).to(torch.uint8).cpu()
                 found[k].append(overlap.counts(predicted.numpy(), masks.numpy(), self.task.classes))
         self.state["seconds"] += time.perf_counter() - started
         return [np.concatenate(parts) for parts in found]
@@ -300,18 +270,6 @@ class _Run:
         if self.device.type == "cuda":
             held_mb = torch.cuda.max_memory_allocated(self.device) / memory.MB
         self.state["peak_mb"] = max(self.state["peak_mb"], held_mb)
-
-
-def _train_forward(task: Task, network: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    kind = runtime.training_dtype(str(device))
-    with torch.autocast(device.type, kind, enabled=kind != torch.float32):
-        return task.forward(network, inputs.to(device).float()).float()
-
-
-def _forward(task: Task, network: nn.Module, inputs: Tensor, device: torch.device) -> Tensor:
-    """Logits (B, K + 1, S, S) float32 without gradients."""
-    with torch.inference_mode():
-        return _train_forward(task, network, inputs, device)
 
 
 def _finite(network: nn.Module) -> bool:

@@ -37,6 +37,7 @@ CHOSEN_HOW = (
     "highest mean of Dice and Jaccard on the whole validation split; fitted once more on the few training images "
     "alone; test scored once for each draw"
 )
+LEAST_SCRATCH_SIZE = 32  # px
 Drawn = Mapping[int | None, tuple[Rows, ...]]  # number of images, None for all -> the training rows of every draw
 
 
@@ -69,6 +70,12 @@ def checked(**given: object) -> FewShotMasks:
     """The notebook's parameters with their types and names checked; raises RadlibError naming the first wrong one."""
     settings = validated(FewShotMasks, given)
     known = [mask_experiment.checked(FewShotMasks, part.model_dump()) for part in settings.parts]
+    least = known[-1]
+    if least.scratch and least.image_size < LEAST_SCRATCH_SIZE:
+        raise RadlibError(
+            f"At {least.image_size} px a network from scratch halves an image to one pixel, which cannot be normalised "
+            f"over a single image; ask for at least {LEAST_SCRATCH_SIZE} px."
+        )
     return settings.model_copy(update={"backbones": known[0].backbones})
 
 

@@ -162,14 +162,14 @@ def _called(dataset: Dataset, row: int) -> str:
     record = dataset.samples.iloc[row]
     if dataset.origin not in NAMED_SCANS:
         return ""
-    slice_ = f" {int(record['slice'])}" if "slice" in dataset.samples else ""
+    slice_ = f", slice {int(record['slice'])}" if "slice" in dataset.samples else ""
     return f": {record['patient']}{slice_}"
 
 
 def table_html(shown: Sequence[Shown]) -> str:
     """The Dice of every image shown, in numbers."""
     lines = html_table.head(
-        ["Dataset", "Image", *(f"{segmenters.TITLES[kind].capitalize()}, Dice" for kind in SHOWN)],
+        ["Dataset", "Image", *(f"Dice, {segmenters.TITLES[kind]}" for kind in SHOWN)],
         "Dice of each image shown, mean over the classes it has. The images were picked by the U-Net decoder's, which "
         "is therefore no fair judge between the two: its worst is its own, and its best too.",
     )

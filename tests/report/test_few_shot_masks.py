@@ -128,6 +128,7 @@ def test_nothing_is_trained_twice(ward, monkeypatch):
     "changes, sentence",
     [
         ({"segmenters": ["unet"], "scratch_image_size": 40}, "40"),
+        ({"segmenters": ["unet"], "scratch_image_size": 16}, "At 16 px a network from scratch .* at least 32 px"),
         ({"image_size": 30}, "30 is not a multiple"),
         ({"images": [0]}, "Parameter 'images.0' is 0"),
         ({"datasets": ["brain_tumor"]}, "has labels and no masks"),
