@@ -19,7 +19,8 @@ class Segmented:
     Attributes:
         network: in eval mode.
         learning_rate: the chosen one.
-        validation: one entry a learning rate with its score (0 to 1; None where it diverged or was alone).
+        validation: one entry a learning rate with its score (0 to 1; None where it diverged or was alone) and,
+            where it was fitted in the end, `refit_score`, that fit's on the same images.
         losses: mean loss of every epoch of the last fit.
         counts: `(N_test, K, 3)` of the test rows in order, see `overlap.counts`.
         seconds, peak_memory_mb: of fitting and predicting, earlier runs of the same checkpoint included.

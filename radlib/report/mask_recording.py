@@ -20,6 +20,7 @@ from radlib.report.result import BackboneUsed, Interval, Masks, Result, Segmente
 CHOSEN_HOW = (
     "highest mean of Dice and Jaccard on the validation split; fitted once more on train + validation; test scored once"
 )
+ONE_RATE = "the one learning rate asked for; fitted once, to train + validation; test scored once"
 NAMED_SCANS = ("paper", "stand-in")  # origins whose scans may be called by name; a reader's own are numbered
 
 

@@ -196,5 +196,6 @@ def row(
         },
         trainable_parameters=sum(weight.numel() for weight in fitted[0].network.parameters()),
         peak_memory_mb=max(one.peak_memory_mb for one in fitted),
+        chosen_how=mask_recording.CHOSEN_HOW if len(settings.learning_rates) > 1 else mask_recording.ONE_RATE,
         hd95=hd95,
     )

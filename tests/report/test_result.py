@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from sklearn.metrics import roc_auc_score
+from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 from radlib import atomic
 from radlib.errors import RadlibError
@@ -89,12 +89,30 @@ def areas(labels, scores):
     return [roc_auc_score(*pair) for pair in zip(hot.T, scores.T, strict=True) if 0 < pair[0].sum() < len(hot)]
 
 
+def _check_masks(found, counts):
+    """Dice and Jaccard of each class over all pixels, by scikit-learn, a pixel of each kind weighed by its number."""
+    by_draw = []
+    for one in counts if counts.ndim == 4 else counts[None]:
+        by_class = []
+        for both, predicted, true in one.sum(axis=0, dtype=np.int64):
+            weighed = {"sample_weight": [both, true - both, predicted - both]}
+            pair = [1, 1, 0], [1, 0, 1]
+            by_class.append((f1_score(*pair, **weighed) + jaccard_score(*pair, **weighed)) / 2)
+        by_draw.append(np.mean(by_class))
+    assert found.value == pytest.approx(np.mean(by_draw), abs=1e-9)
+    assert found.interval.low <= found.value <= found.interval.high
+    assert set(found.masks.by_scan) <= {"la_003", "la_010", "la_018", "la_023"}
+
+
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_published_result_is_what_scikit_learn_makes_of_its_predictions(path):
     found, arrays = result.read(path), result.read_predictions(path)
     assert path.stem == found.name and path.parent.name == found.table
     assert not found.commit.endswith("+changes") and found.data.origin in ("paper", "own")
     assert len(arrays["rows"]) == found.n_images and len(np.unique(arrays["patients"])) == found.n_patients
+    if found.masks is not None:
+        _check_masks(found, arrays["counts"])
+        return
     scores = arrays["scores"] if arrays["scores"].ndim == 3 else arrays["scores"][None]
     by_draw = [areas(arrays["labels"], one) for one in scores]
     assert found.value == pytest.approx(np.mean([np.mean(one) for one in by_draw]), abs=1e-9)
