@@ -211,6 +211,8 @@ def how_in_words(found: Result) -> str:
     """Length and material of a segmenter's training, e.g. ``20 + 40 epochs``."""
     said = found.hyperparameters
     words = f"{said['epochs']} + {said['refit_epochs']} epochs"
+    if said.get("loss", "dice") != "dice":  # soft Dice is the paper's
+        words += f", {said['loss']}"
     if most := said.get("train_images"):
         words += f", {most} training images at most"
     if views := said.get("views"):
