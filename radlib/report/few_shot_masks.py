@@ -22,7 +22,6 @@ from pydantic import Field, field_validator
 from radlib.data import splits
 from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
-from radlib.evaluate import patch_tokens
 from radlib.evaluate.segmentation import Rows, Schedule, Segmented, Split
 from radlib.models import backbones, decoders
 from radlib.models.backbones import Backbone
@@ -200,11 +199,10 @@ _Fitter = Callable[[Split, Schedule], _Fit]
 
 
 def _decoder(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, progress: bool) -> _Fitter:
-    most = max(decoders.BLOCKS[name] for name in begun.settings.decoders)
-    tokens = patch_tokens.extract(begun.dataset, backbone, most, begun.settings.device, progress=progress)
+    tokens = segmenting.tokens_of(begun, backbone, progress)
 
     def fit(split: Split, how: Schedule) -> _Fit:
-        segmented, _ = segmenting.fit_decoder(begun, backbone, kind, split, how, progress)
+        segmented = segmenting.fit_decoder(begun, backbone, tokens, kind, split, how, progress)
         return _Fit(segmented, experiment.used(backbone, tokens.runtime), tokens.seconds, tokens.computed)
 
     return fit

@@ -55,6 +55,11 @@ class Segmenting(Settings):
         return tuple(name for name in self.segmenters if name in decoders.BLOCKS)
 
     @property
+    def blocks(self) -> int:
+        """How many last blocks of a backbone its decoders read between them."""
+        return max(decoders.BLOCKS[name] for name in self.decoders)
+
+    @property
     def scratch(self) -> tuple[Segmenter, ...]:
         """Those of `segmenters` that are trained whole."""
         return tuple(name for name in self.segmenters if name in segmenters.SCRATCH)

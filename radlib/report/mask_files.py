@@ -50,7 +50,8 @@ def _fitted(begun: MaskExperiment, progress: bool) -> Segmented:
     (kind,) = settings.segmenters
     if kind in decoders.BLOCKS:
         backbone = backbones.load(settings.backbones[0], settings.image_size, settings.seed)
-        return segmenting.fit_decoder(begun, backbone, kind, split, settings.schedule(), progress)[0]
+        tokens = segmenting.tokens_of(begun, backbone, progress)
+        return segmenting.fit_decoder(begun, backbone, tokens, kind, split, settings.schedule(), progress)
     return segmenting.fit_scratch(begun, kind, split, settings.schedule(together=False), progress)
 
 

@@ -77,7 +77,8 @@ def show(dataset: Dataset, settings: Qualitative, progress: bool = True) -> Show
     backbone = backbones.load(settings.backbones[0], settings.image_size, settings.seed)
     fitted, rows = {}, list[Row]()
     for kind in SHOWN:
-        fitted[kind], tokens = segmenting.fit_decoder(begun, backbone, kind, split, settings.schedule(), progress)
+        tokens = segmenting.tokens_of(begun, backbone, progress)
+        fitted[kind] = segmenting.fit_decoder(begun, backbone, tokens, kind, split, settings.schedule(), progress)
         used = experiment.used(backbone, tokens.runtime)
         rows.append(segmenting.row(begun, kind, split, [fitted[kind]], used, tokens.seconds, tokens.computed))
     dice = {kind: image_dice(one.counts) for kind, one in fitted.items()}

@@ -16,6 +16,7 @@ from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, normalised
 from radlib.data.squares import squares
 from radlib.evaluate import augmentation, native_masks, patch_tokens, segmentation
+from radlib.evaluate.patch_tokens import PatchTokens
 from radlib.evaluate.segmentation import Schedule, Segmented, Split, Task
 from radlib.models import backbones, decoders, segmenters
 from radlib.models.backbones import Backbone
@@ -40,9 +41,10 @@ def measure(dataset: Dataset, settings: Segmenting, table: str, progress: bool =
 def decoder_row(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, progress: bool = True) -> Row:
     """Decoder `kind` on `backbone`, fitted and scored."""
     split = split_of(begun)
-    segmented, features = fit_decoder(begun, backbone, kind, split, begun.settings.schedule(), progress)
-    return row(begun, kind, split, [segmented], experiment.used(backbone, features.runtime), features.seconds,
-               features.computed)  # fmt: skip
+    tokens = tokens_of(begun, backbone, progress)
+    segmented = fit_decoder(begun, backbone, tokens, kind, split, begun.settings.schedule(), progress)
+    return row(begun, kind, split, [segmented], experiment.used(backbone, tokens.runtime), tokens.seconds,
+               tokens.computed)  # fmt: skip
 
 
 def scratch_row(begun: MaskExperiment, kind: Segmenter, progress: bool = True) -> Row:
@@ -52,19 +54,37 @@ def scratch_row(begun: MaskExperiment, kind: Segmenter, progress: bool = True) -
     return row(begun, kind, split, [segmented], scratch_used(begun, kind, segmented), 0.0, 0)
 
 
+def tokens_of(begun: MaskExperiment, backbone: Backbone, progress: bool = True) -> PatchTokens:
+    """The patch tokens that all decoders asked for read; checksums of the cache are gone through in every call."""
+    return patch_tokens.extract(
+        begun.dataset, backbone, begun.settings.blocks, begun.settings.device, progress=progress
+    )
+
+
 def fit_decoder(
-    begun: MaskExperiment, backbone: Backbone, kind: Segmenter, split: Split, schedule: Schedule, progress: bool = True
-) -> tuple[Segmented, patch_tokens.PatchTokens]:
-    """Decoder `kind` on the patch tokens of `backbone`, which are computed once for all decoders."""
+    begun: MaskExperiment,
+    backbone: Backbone,
+    tokens: PatchTokens,
+    kind: Segmenter,
+    split: Split,
+    schedule: Schedule,
+    progress: bool = True,
+) -> Segmented:
+    """Decoder `kind` on `tokens`, the patch tokens of `backbone` (see `tokens_of`)."""
     dataset, settings, size = begun.dataset, begun.settings, backbone.image_size
     blocks = decoders.BLOCKS[kind]
-    most = max(decoders.BLOCKS[name] for name in settings.decoders)
-    tokens = patch_tokens.extract(dataset, backbone, most, settings.device, progress=progress)
     masks = masks_of(begun, size)
     views = None
     if settings.views:
         views = patch_tokens.extract_views(
-            dataset, backbone, most, split.refit, settings.views, settings.seed, settings.device, progress=progress
+            dataset,
+            backbone,
+            settings.blocks,
+            split.refit,
+            settings.views,
+            settings.seed,
+            settings.device,
+            progress=progress,
         )
 
     def read(rows: NDArray[np.intp], generator: np.random.Generator | None) -> tuple[Tensor, Tensor]:
@@ -83,7 +103,7 @@ def fit_decoder(
     )
     about = {"backbone": backbone.spec.id, "weights": backbone.weights_sha256, "views": str(settings.views),
              "ending": settings.ending}  # fmt: skip
-    return _segmented(begun, task, kind, size, schedule, about, progress), tokens
+    return _segmented(begun, task, kind, size, schedule, about, progress)
 
 
 def fit_scratch(
