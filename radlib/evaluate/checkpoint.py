@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from radlib.errors import RadlibError
 
@@ -52,3 +53,8 @@ def read(path: Path, agrees: Mapping[str, str]) -> dict[str, Any] | None:
             "delete it or move it away."
         )
     return dict(state)
+
+
+def copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """`tensors` as they are now, on the CPU: training goes on without changing them."""
+    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

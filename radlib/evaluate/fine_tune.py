@@ -180,7 +180,7 @@ class _Run:
                 better = number
         if better is not None:
             self.best["weights"] = self._adapted()
-            self.best["head"] = _copied(self.heads.heads[better].state_dict())
+            self.best["head"] = checkpoint.copied(self.heads.heads[better].state_dict())
         if not self.best:
             raise RadlibError(f"Every head of {self.settings.method} diverged in epoch {epoch + 1}; lower the rates.")
 
@@ -217,14 +217,14 @@ class _Run:
     def _adapted(self) -> dict[str, Tensor]:
         """Copies of the weights that learn, and of running means, which full fine-tuning moves."""
         buffers = dict(self.module.named_buffers()) if self.settings.method == "fine_tune" else {}
-        return _copied({**self.learning, **buffers})
+        return checkpoint.copied({**self.learning, **buffers})
 
     def state(self, epochs_done: int) -> dict[str, Any]:
         """Everything that the next epoch needs."""
         return {
             **self._outcome(epochs_done, finished=False),
             "weights": self._adapted(),
-            "heads": _copied(self.heads.state_dict()),
+            "heads": checkpoint.copied(self.heads.state_dict()),
             "optimizer": self.optimizer.state_dict(),
             "head_optimizer": self.head_optimizer.state_dict(),
             "scaler": self.scaler.state_dict(),
@@ -292,7 +292,3 @@ def _targets(cohort: Cohort, whole: Cases) -> NDArray[np.float32]:
     targets = np.zeros((len(whole), cohort.train_targets.shape[1]), np.float32)
     targets[cohort.train] = cohort.train_targets
     return targets
-
-
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import nn
 from tqdm import tqdm
 
 from radlib import memory
@@ -94,7 +94,7 @@ class _Run:
             with memory.peak() as held:
                 counts = self._counts([network], split.test)[0]
             self._remember(held.mb)
-            self.state |= {"counts": torch.from_numpy(counts), "weights": _copied(network.state_dict())}
+            self.state |= {"counts": torch.from_numpy(counts), "weights": checkpoint.copied(network.state_dict())}
             self._keep(None)
         network = self._network()
         network.load_state_dict(self.state["weights"])
@@ -279,7 +279,3 @@ def _finite(network: nn.Module) -> bool:
 
 def _key(rate: float) -> str:
     return repr(rate)
-
-
-def _copied(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.detach().cpu().clone() for name, tensor in tensors.items()}

@@ -83,7 +83,7 @@ def _of_published(published: list[Result]) -> list[str]:
         cases = "images" if best.unit == "image" else "studies"
         said.append(
             f"- On {whose} {best.n_images:,} test {cases} of {best.n_patients} patients *{best.backbone.title}* "
-            f"reaches {_with_interval(best)} and *{second.backbone.title}* {_with_interval(second)}. Over the same "
+            f"reaches {with_interval(best)} and *{second.backbone.title}* {with_interval(second)}. Over the same "
             f"resampled patients they differ by {difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]: **this "
             f"test set tells apart models that differ by about {half:.3f}**, so the order of closer rows may be the "
             "luck of which patients were drawn."
@@ -92,12 +92,12 @@ def _of_published(published: list[Result]) -> list[str]:
             if found.scored != "all" and found.backbone.id == best.backbone.id:
                 said.append(
                     f"- Without the {best.n_images - found.n_images} test images that have a near-equal patient id in "
-                    f"train the first of them reaches {_with_interval(found)}, {found.value - best.value:+.3f}."
+                    f"train the first of them reaches {with_interval(found)}, {found.value - best.value:+.3f}."
                 )
     for found in whole:
         if found.backbone.id == "vits14_random":
             said.append(
-                f"- A ViT-S/14 of random weights already reaches {_with_interval(found)} there: the floor above which "
+                f"- A ViT-S/14 of random weights already reaches {with_interval(found)} there: the floor above which "
                 "pre-training earns its keep."
             )
     return said
@@ -117,5 +117,6 @@ def _paired(a: Result, b: Result) -> tuple[float, bootstrap.Interval]:
     return bootstrap.paired_difference(one["labels"], one["scores"], other["scores"], one["patients"], seed=a.seed)
 
 
-def _with_interval(found: Result) -> str:
+def with_interval(found: Result) -> str:
+    """A value and its interval, e.g. ``0.945 [0.937, 0.951]``."""
     return f"{found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]"

@@ -1,6 +1,7 @@
 """What several pages show of their Results, dataset by dataset."""
 
 from collections.abc import Sequence
+from html import escape
 from pathlib import Path
 
 import pandas as pd
@@ -41,6 +42,12 @@ def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> 
             contrasts = significance.against_first(compared)
             if contrasts:
                 parts.append(significance.table_html(contrasts, whose(contrasts[0].reference)))
+            left = len(compared) - 1 - len(contrasts)
+            if left > 0:
+                parts.append(
+                    f"<p>{left} of {escape(title)}'s rows cannot be compared: at their image size other classes "
+                    "are left in the masks.</p>"
+                )
     return "".join(parts)
 
 

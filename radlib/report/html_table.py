@@ -22,9 +22,9 @@ def name_cell(name: str, note: str) -> str:
 
 def number_cell(value: float | None, note: str = "", decimals: int = 3) -> str:
     """A number, a dash for None, and a small `note` behind it."""
-    if value is None:
-        return '<td class="num" data-v="">–</td>'
     small = f' <span class="interval">{escape(note)}</span>' if note else ""
+    if value is None:
+        return f'<td class="num" data-v="">–{small}</td>'
     return f'<td class="num" data-v="{value}">{value:,.{decimals}f}{small}</td>'
 
 

@@ -113,7 +113,7 @@ def distances_html(found: Sequence[Result], title: str) -> str:
             missed = each.masks.hd95_missed.get(name, 0)
             note = f"({missed} missed or invented)" if missed else ""
             value = each.masks.hd95_mm[name]
-            cells += html_table.number_cell(value, note, decimals=1) if value is not None else _dash(note)
+            cells += html_table.number_cell(value, note, decimals=1)
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 
@@ -135,15 +135,10 @@ def chosen_html(found: Sequence[Result], title: str) -> str:
             diverged = "diverged" if rate in scores and score is None and len(scores) > 1 else ""
             value = score if isinstance(score, float) else None
             note = " ".join(word for word in (mark, diverged) if word)
-            cells += html_table.number_cell(value, note) if value is not None else _dash(note)
+            cells += html_table.number_cell(value, note)
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 
 
 def _case(found: Result) -> str:
     return found.masks.case if found.masks else "image"
-
-
-def _dash(note: str) -> str:
-    small = f' <span class="interval">{html_table.text(note)}</span>' if note else ""
-    return f'<td class="num" data-v="">–{small}</td>'

@@ -1,7 +1,6 @@
 """What the pages of segmentation show: the paper's score of a row, and what was measured, with how it was measured."""
 
 from collections.abc import Sequence
-from html import escape
 from itertools import zip_longest
 from pathlib import Path
 
@@ -9,8 +8,8 @@ import pandas as pd
 
 from radlib.models import backbones, segmenters
 from radlib.report import comparison, result, significance
-from radlib.report.account import SAID_OF_ORIGIN
-from radlib.report.blocks import by_title, whose
+from radlib.report.account import SAID_OF_ORIGIN, with_interval
+from radlib.report.blocks import by_title
 from radlib.report.comparison import NOT_PRINTED, Row
 from radlib.report.mask_experiment import PAPER_SIZE
 from radlib.report.result import Result
@@ -112,24 +111,6 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
     return comparison.table_html(table, title, this_run, METRIC, (OTHER, OTHER), more)
 
 
-def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> str:
-    """For each dataset of `paths` and each of `groups` of segmenters: every row against the group's first."""
-    parts = []
-    for title, mine in by_title(paths).items():
-        for names in groups:
-            compared = significance.comparable(mine, title, names)
-            contrasts = significance.against_first(compared)
-            if contrasts:
-                parts.append(significance.table_html(contrasts, whose(contrasts[0].reference)))
-            left = len(compared) - 1 - len(contrasts)
-            if left > 0:
-                parts.append(
-                    f"<p>{left} of {escape(title)}'s rows cannot be compared: at their image size other classes "
-                    "are left in the masks.</p>"
-                )
-    return "".join(parts)
-
-
 def reading(published: Sequence[Path], this_run: list[Result]) -> str:
     """Markdown: what the Results at hand allow to conclude, and what not."""
     said = []
@@ -143,7 +124,7 @@ def reading(published: Sequence[Path], this_run: list[Result]) -> str:
         real = "the paper's own images" if best.data.origin == "paper" else "real images, not split as the paper's"
         said.append(
             f"- On {title}, {real}, {best.n_images:,} of {best.n_patients} test patients, *{significance.label(best)}* "
-            f"reaches {_with_interval(best)} and *{significance.label(second)}* {_with_interval(second)}."
+            f"reaches {with_interval(best)} and *{significance.label(second)}* {with_interval(second)}."
         )
         for each in contrasts:
             low, high = each.interval.low, each.interval.high
@@ -155,7 +136,3 @@ def reading(published: Sequence[Path], this_run: list[Result]) -> str:
             said[-1] += f" {significance.few_patients(best.n_patients)}"
     said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
     return "\n".join(said)
-
-
-def _with_interval(found: Result) -> str:
-    return f"{found.value:.3f} [{found.interval.low:.3f}, {found.interval.high:.3f}]"

@@ -151,16 +151,14 @@ def test_four_scans_show_no_difference_and_the_table_says_so(folder):
     (only,) = significance.against_first(significance.comparable(paths, "amos", ["linear", "unet_decoder"]))
     assert only.p == 0.125 and only.word == "not told apart" and only.interval.low > 0.2
     assert only.difference == pytest.approx(only.row.value - only.reference.value)
-    html = text(mask_tables.differences_html(paths, [["linear", "unet_decoder"]]))
+    html = text(blocks.differences_html(paths, [["linear", "unet_decoder"]]))
     assert "gives no p below 0.125" in html and "can tell apart models that differ by about" in html
 
 
 def test_twelve_patients_do(folder):
     paths = [folder(protocol="linear", skill=0.5, patients=12), folder(skill=0.8, patients=12)]
     (only,) = significance.against_first(paths)
-    assert only.word == "better" and "no p below" not in mask_tables.differences_html(
-        paths, [["linear", "unet_decoder"]]
-    )
+    assert only.word == "better" and "no p below" not in blocks.differences_html(paths, [["linear", "unet_decoder"]])
 
 
 def test_masks_of_another_size_have_an_interval_and_no_p(folder):
@@ -174,7 +172,7 @@ def test_masks_of_another_size_have_an_interval_and_no_p(folder):
 def test_rows_whose_size_left_other_classes_are_passed_over_in_words(folder):
     paths = [folder(size=56), folder(size=112, bladder=True)]
     assert significance.against_first(paths) == []
-    assert "1 of AMOS's rows cannot be compared" in mask_tables.differences_html(paths, [["unet_decoder"]])
+    assert "1 of AMOS's rows cannot be compared" in blocks.differences_html(paths, [["unet_decoder"]])
 
 
 def test_other_test_images_are_refused(folder):
