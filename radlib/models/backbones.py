@@ -9,6 +9,7 @@ Table 10). Weights are frozen; nothing here trains.
 import csv
 import difflib
 import hashlib
+import inspect
 from collections.abc import Callable
 from dataclasses import dataclass, fields
 from functools import cache
@@ -114,8 +115,8 @@ class Backbone:
         """
         if self.spec.family != "vit":
             raise RadlibError(f"'{self.spec.id}' has no class token; use its pooled features.")
-        blocks = self.module.get_intermediate_layers(
-            images, n=last_n, reshape=True, return_prefix_tokens=True, norm=True
+        blocks = self.module.forward_intermediates(
+            images, indices=last_n, return_prefix_tokens=True, norm=True, output_fmt="NCHW", intermediates_only=True
         )
         patches = torch.stack([patch.permute(0, 2, 3, 1) for patch, _ in blocks], dim=1)
         cls = torch.stack([prefix[:, 0] for _, prefix in blocks], dim=1)
@@ -271,7 +272,7 @@ def _timm_spec(timm_name: str) -> BackboneSpec:
     with torch.device("meta"):
         module = timm.create_model(timm_name)
     patches = getattr(module, "patch_embed", None)
-    has_class_token = getattr(module, "cls_token", None) is not None and hasattr(module, "get_intermediate_layers")
+    has_class_token = getattr(module, "cls_token", None) is not None and _gives_prefix_tokens(module)
     if patches is not None and not has_class_token:
         raise RadlibError(
             f"timm's '{timm_name}' gives no class and patch tokens block by block; choose another ViT or a CNN."
@@ -292,3 +293,9 @@ def _timm_spec(timm_name: str) -> BackboneSpec:
         weights="hub",
         licence=config.license or "not stated",
     )
+
+
+def _gives_prefix_tokens(module: nn.Module) -> bool:
+    """Whether timm answers with class and patch tokens of any block, as its plain, EVA and DINOv3 transformers do."""
+    answer = getattr(module, "forward_intermediates", None)
+    return answer is not None and "return_prefix_tokens" in inspect.signature(answer).parameters

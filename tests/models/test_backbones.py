@@ -117,6 +117,22 @@ def test_any_timm_vit_can_be_named_and_resized(tmp_path: Path, monkeypatch: pyte
     assert backbone.tokens(torch.zeros(1, 3, 64, 64))[1].shape == (1, 1, 4, 4, 192)
 
 
+def test_a_dinov3_answers_with_tokens_after_its_registers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    name = "vit_small_patch16_dinov3"
+    published = timm.create_model(name).eval()
+    save_file(published.state_dict(), tmp_path / "model.safetensors")
+    monkeypatch.setattr(hub, "weights_file", lambda timm_name: tmp_path / "model.safetensors")
+    images = torch.randn(1, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    backbone = backbones.load(f"timm:{name}", image_size=64)
+    with torch.inference_mode():
+        cls, patches = backbone.tokens(images, last_n=2)
+        published.set_input_size((64, 64))
+        everything = published.forward_features(images)  # (1, 1 class + 4 registers + 16 patches, 384)
+    assert (cls.shape, patches.shape) == ((1, 2, 384), (1, 2, 4, 4, 384))
+    assert torch.allclose(cls[:, -1], everything[:, 0], atol=1e-5)
+    assert torch.allclose(patches[:, -1].flatten(1, 2), everything[:, 5:], atol=1e-5)
+
+
 def test_an_unreachable_hub_is_one_quick_sentence_naming_the_offline_choice(monkeypatch: pytest.MonkeyPatch) -> None:
     def no_network(*arguments: object, **options: object) -> None:
         raise requests.ConnectionError("no network")
