@@ -11,7 +11,7 @@ the authors' way.
 """
 
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Annotated
@@ -23,14 +23,14 @@ from radlib.data import splits
 from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
 from radlib.evaluate.segmentation import Rows, Schedule, Segmented, Split
-from radlib.models import backbones, decoders
-from radlib.models.backbones import Backbone
-from radlib.report import experiment, mask_experiment, mask_recording, segmenting
+from radlib.models import decoders
+from radlib.report import mask_experiment, mask_recording, segmenting
 from radlib.report.experiment import Settings, open_cohort_of, refuse_if_all_missing
 from radlib.report.mask_experiment import MaskExperiment, Segmenting, begin, masks_of, split_of
 from radlib.report.mask_recording import Row
 from radlib.report.parameters import list_of_names, validated
-from radlib.report.result import FEW_SHOT_MASKS, BackboneUsed, Segmenter
+from radlib.report.result import FEW_SHOT_MASKS, Segmenter
+from radlib.report.segmenting import Fitter
 
 CHOSEN_HOW = (
     "highest mean of Dice and Jaccard on the whole validation split; fitted once more on the few training images "
@@ -132,12 +132,11 @@ def carry_out(prepared: Prepared, progress: bool = True) -> list[Path]:
     rows: list[Row] = []
     for begun in prepared.parts:
         part = begun.settings
-        for name in part.backbones if part.decoders else ():
-            backbone = backbones.load(name, part.image_size, part.seed)
+        for backbone in segmenting.loaded(part):
             for kind in part.decoders:
-                rows += _rows(begun, settings, kind, drawn, _decoder(begun, backbone, kind, progress))
+                rows += _rows(begun, settings, kind, drawn, segmenting.decoder(begun, backbone, kind, progress))
         for kind in part.scratch:
-            rows += _rows(begun, settings, kind, drawn, _scratch(begun, kind, progress))
+            rows += _rows(begun, settings, kind, drawn, segmenting.scratch(begun, kind, progress))
     first = prepared.parts[0]
     return mask_recording.record(first, rows, split_of(first))
 
@@ -185,38 +184,7 @@ def schedule(settings: Segmenting, same_steps: bool, images: int, of_all: int, t
     return replace(whole, epochs=whole.epochs * times, refit_epochs=whole.refit_epochs * times)
 
 
-@dataclass(frozen=True)
-class _Fit:
-    """A segmenter fitted to some rows, and what a Result says of its backbone."""
-
-    segmented: Segmented
-    used: BackboneUsed
-    feature_seconds: float = 0.0
-    encoded: int = 0
-
-
-_Fitter = Callable[[Split, Schedule], _Fit]
-
-
-def _decoder(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, progress: bool) -> _Fitter:
-    tokens = segmenting.tokens_of(begun, backbone, progress)
-
-    def fit(split: Split, how: Schedule) -> _Fit:
-        segmented = segmenting.fit_decoder(begun, backbone, tokens, kind, split, how, progress)
-        return _Fit(segmented, experiment.used(backbone, tokens.runtime), tokens.seconds, tokens.computed)
-
-    return fit
-
-
-def _scratch(begun: MaskExperiment, kind: Segmenter, progress: bool) -> _Fitter:
-    def fit(split: Split, how: Schedule) -> _Fit:
-        segmented = segmenting.fit_scratch(begun, kind, split, how, progress)
-        return _Fit(segmented, segmenting.scratch_used(begun, kind, segmented))
-
-    return fit
-
-
-def _rows(begun: MaskExperiment, settings: FewShotMasks, kind: Segmenter, drawn: Drawn, fit: _Fitter) -> Iterator[Row]:
+def _rows(begun: MaskExperiment, settings: FewShotMasks, kind: Segmenter, drawn: Drawn, fit: Fitter) -> Iterator[Row]:
     """A row for every number of images, fitted draw by draw."""
     whole, together = split_of(begun), kind in decoders.BLOCKS
     for number, sets in drawn.items():
@@ -225,9 +193,7 @@ def _rows(begun: MaskExperiment, settings: FewShotMasks, kind: Segmenter, drawn:
         for rows in sets:
             one = fit(Split(rows, whole.validation, rows, whole.test), how)
             fits.append(replace(one, segmented=_counted_only(one.segmented)) if number else one)
-        first = fits[0]
-        row = segmenting.row(begun, kind, whole, [one.segmented for one in fits], first.used, first.feature_seconds,
-                             first.encoded)  # fmt: skip
+        row = segmenting.row(begun, kind, whole, fits)
         said = {
             **row.hyperparameters,
             **how.hyperparameters(),

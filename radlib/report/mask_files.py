@@ -6,10 +6,8 @@ from pathlib import Path
 from radlib.data import catalog, predicted_masks
 from radlib.errors import RadlibError
 from radlib.evaluate import native_masks
-from radlib.evaluate.segmentation import Segmented
-from radlib.models import backbones, decoders
-from radlib.report import mask_experiment, result, segmenting
-from radlib.report.mask_experiment import MaskExperiment, Segmenting, split_of
+from radlib.report import mask_experiment, mask_recording, result, segmenting
+from radlib.report.mask_experiment import Segmenting, begin, split_of
 from radlib.report.result import Result
 
 TABLE = "segment"  # where the Result goes, below `results_dir`
@@ -35,24 +33,16 @@ def segment(
     opened = catalog.open_dataset(dataset, root, settings.protocol, settings.split_file)
     if masks is not None:
         predicted_masks.check_folder(opened, masks)
-    (path,) = segmenting.measure(opened, settings, TABLE, progress)
+    begun = begin(opened, settings, TABLE)
+    split, backbone = split_of(begun), next(segmenting.loaded(settings), None)
+    (kind,) = settings.segmenters
+    fit = segmenting.fit_whole(begun, kind, backbone, progress)
+    (path,) = mask_recording.record(begun, [segmenting.row(begun, kind, split, [fit])], split)
     written: list[Path] = []
     if masks is not None:
-        begun = MaskExperiment(opened, settings, TABLE, path.parent.parent)
-        rows = split_of(begun).test
-        written = predicted_masks.write(opened, native_masks.predicted(opened, _fitted(begun, progress), rows), masks)
+        predicted = native_masks.predicted(opened, fit.segmented, split.test)
+        written = predicted_masks.write(opened, predicted, masks)
     return result.read(path), written
-
-
-def _fitted(begun: MaskExperiment, progress: bool) -> Segmented:
-    """The segmenter that `segmenting.measure` has fitted, from its checkpoint."""
-    settings, split = begun.settings, split_of(begun)
-    (kind,) = settings.segmenters
-    if kind in decoders.BLOCKS:
-        backbone = backbones.load(settings.backbones[0], settings.image_size, settings.seed)
-        tokens = segmenting.tokens_of(begun, backbone, progress)
-        return segmenting.fit_decoder(begun, backbone, tokens, kind, split, settings.schedule(), progress)
-    return segmenting.fit_scratch(begun, kind, split, settings.schedule(together=False), progress)
 
 
 def in_words(found: Result, written: list[Path]) -> str:

@@ -19,10 +19,10 @@ from numpy.typing import ArrayLike, NDArray
 from radlib.data.dataset import Dataset
 from radlib.evaluate import native_masks, overlap
 from radlib.models import backbones, segmenters
-from radlib.report import experiment, html_table, mask_experiment, mask_recording, segmenting
+from radlib.report import html_table, mask_experiment, mask_recording, segmenting
 from radlib.report.gallery import DPI
 from radlib.report.mask_experiment import Segmenting, begin, split_of
-from radlib.report.mask_recording import NAMED_SCANS, Row
+from radlib.report.mask_recording import NAMED_SCANS
 from radlib.report.result import Segmenter
 
 TABLE = "figure3"
@@ -75,12 +75,9 @@ def show(dataset: Dataset, settings: Qualitative, progress: bool = True) -> Show
     begun = begin(dataset, settings, TABLE)
     split = split_of(begun)
     backbone = backbones.load(settings.backbones[0], settings.image_size, settings.seed)
-    fitted, rows = {}, list[Row]()
-    for kind in SHOWN:
-        tokens = segmenting.tokens_of(begun, backbone, progress)
-        fitted[kind] = segmenting.fit_decoder(begun, backbone, tokens, kind, split, settings.schedule(), progress)
-        used = experiment.used(backbone, tokens.runtime)
-        rows.append(segmenting.row(begun, kind, split, [fitted[kind]], used, tokens.seconds, tokens.computed))
+    fits = {kind: segmenting.fit_whole(begun, kind, backbone, progress) for kind in SHOWN}
+    rows = [segmenting.row(begun, kind, split, [fit]) for kind, fit in fits.items()]
+    fitted = {kind: fit.segmented for kind, fit in fits.items()}
     dice = {kind: image_dice(one.counts) for kind, one in fitted.items()}
     truthful = np.asarray(fitted[JUDGE].counts[..., overlap.TRUE].any(axis=1))
     cases = []

@@ -2,7 +2,8 @@
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -26,32 +27,64 @@ from radlib.report.mask_recording import Row
 from radlib.report.result import BackboneUsed, Segmenter
 
 
+@dataclass(frozen=True)
+class Fit:
+    """A segmenter fitted to some rows, and what a Result says of its backbone."""
+
+    segmented: Segmented
+    used: BackboneUsed
+    feature_seconds: float = 0.0
+    encoded: int = 0
+
+
+Fitter = Callable[[Split, Schedule], Fit]
+
+
 def measure(dataset: Dataset, settings: Segmenting, table: str, progress: bool = True) -> list[Path]:
     """Every decoder on every backbone, and every network from scratch, as Results of `table`; their paths."""
     begun = begin(dataset, settings, table)
+    split = split_of(begun)
     rows = [
-        decoder_row(begun, backbones.load(name, settings.image_size, settings.seed), kind, progress=progress)
-        for name in (settings.backbones if settings.decoders else ())
+        row(begun, kind, split, [fit_whole(begun, kind, backbone, progress)])
+        for backbone in loaded(settings)
         for kind in settings.decoders
     ]
-    rows += [scratch_row(begun, kind, progress=progress) for kind in settings.scratch]
-    return mask_recording.record(begun, rows, split_of(begun))
+    rows += [row(begun, kind, split, [fit_whole(begun, kind, None, progress)]) for kind in settings.scratch]
+    return mask_recording.record(begun, rows, split)
 
 
-def decoder_row(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, progress: bool = True) -> Row:
-    """Decoder `kind` on `backbone`, fitted and scored."""
-    split = split_of(begun)
+def loaded(settings: Segmenting) -> Iterator[Backbone]:
+    """The backbones that decoders stand on, one after the other; none for networks from scratch."""
+    for name in settings.backbones if settings.decoders else ():
+        yield backbones.load(name, settings.image_size, settings.seed)
+
+
+def fit_whole(begun: MaskExperiment, kind: Segmenter, backbone: Backbone | None, progress: bool = True) -> Fit:
+    """`kind` fitted to the whole split: a decoder on `backbone`, or, with None, a network from scratch."""
+    split, together = split_of(begun), backbone is not None
+    fit = scratch(begun, kind, progress) if backbone is None else decoder(begun, backbone, kind, progress)
+    return fit(split, begun.settings.schedule(together))
+
+
+def decoder(begun: MaskExperiment, backbone: Backbone, kind: Segmenter, progress: bool = True) -> Fitter:
+    """What fits decoder `kind` on `backbone` to the rows and by the schedule it is given."""
     tokens = tokens_of(begun, backbone, progress)
-    segmented = fit_decoder(begun, backbone, tokens, kind, split, begun.settings.schedule(), progress)
-    return row(begun, kind, split, [segmented], experiment.used(backbone, tokens.runtime), tokens.seconds,
-               tokens.computed)  # fmt: skip
+
+    def fit(split: Split, how: Schedule) -> Fit:
+        segmented = fit_decoder(begun, backbone, tokens, kind, split, how, progress)
+        return Fit(segmented, experiment.used(backbone, tokens.runtime), tokens.seconds, tokens.computed)
+
+    return fit
 
 
-def scratch_row(begun: MaskExperiment, kind: Segmenter, progress: bool = True) -> Row:
-    """Network `kind` trained from scratch and scored."""
-    split = split_of(begun)
-    segmented = fit_scratch(begun, kind, split, begun.settings.schedule(together=False), progress)
-    return row(begun, kind, split, [segmented], scratch_used(begun, kind, segmented), 0.0, 0)
+def scratch(begun: MaskExperiment, kind: Segmenter, progress: bool = True) -> Fitter:
+    """What trains network `kind` from random weights on the rows and by the schedule it is given."""
+
+    def fit(split: Split, how: Schedule) -> Fit:
+        segmented = fit_scratch(begun, kind, split, how, progress)
+        return Fit(segmented, scratch_used(begun, kind, segmented))
+
+    return fit
 
 
 def tokens_of(begun: MaskExperiment, backbone: Backbone, progress: bool = True) -> PatchTokens:
@@ -179,12 +212,10 @@ def row(
     begun: MaskExperiment,
     kind: Segmenter,
     split: Split,
-    fitted: Sequence[Segmented],
-    used: BackboneUsed,
-    feature_seconds: float,
-    encoded: int,
+    fits: Sequence[Fit],
 ) -> Row:
     """A row of one fit or, over draws of training images, of several."""
+    first, fitted = fits[0], [fit.segmented for fit in fits]
     hd95 = None
     if begun.dataset.planes is not None and len(fitted) == 1:
         predictions = native_masks.predicted(begun.dataset, fitted[0], split.test)
@@ -199,7 +230,7 @@ def row(
         extra["train_images"] = settings.train_images
     return Row(
         protocol=kind,
-        backbone=used,
+        backbone=first.used,
         counts=np.stack([one.counts for one in fitted]),
         learning_rates=tuple(one.learning_rate for one in fitted),
         candidates=fitted[0].validation,
@@ -210,8 +241,8 @@ def row(
             "numerics": fitted[0].numerics,
         },
         seconds={
-            "features": feature_seconds,
-            "images_encoded": float(encoded),
+            "features": first.feature_seconds,
+            "images_encoded": float(first.encoded),
             "fit": sum(one.seconds for one in fitted),
         },
         trainable_parameters=sum(weight.numel() for weight in fitted[0].network.parameters()),
