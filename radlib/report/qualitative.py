@@ -178,7 +178,7 @@ def table_html(shown: Sequence[Shown]) -> str:
         for case in each.cases:
             note = f"{case.place} of {case.of} test images with foreground"
             cells = html_table.name_cell(each.dataset.title, "")
-            cells += f'<td class="text">{html_table.text(note)}</td>'
+            cells += html_table.text_cell(note)
             cells += "".join(html_table.number_cell(case.dice[kind]) for kind in SHOWN)
             lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])

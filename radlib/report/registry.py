@@ -53,13 +53,14 @@ def table_html(printed: pd.DataFrame, counted: list[Counted]) -> str:
         lines.append(
             "<tr>"
             + html_table.name_cell(spec.title, spec.timm_name)
-            + f'<td class="text">{html_table.text(spec.pretraining, spec.dataset, spec.images)}</td>'
-            + f'<td class="num">{of_paper.get(spec.id, "–")}</td>'
+            + html_table.text_cell(spec.pretraining, spec.dataset, spec.images)
+            + html_table.printed_cell(of_paper.get(spec.id, "–"))
             + html_table.number_cell(each.parameters, decimals=0)
             + html_table.number_cell(each.megabytes, decimals=0)
             + html_table.number_cell(spec.width, decimals=0)
             + html_table.number_cell(each.tokens or None, decimals=0)
-            + f'<td class="text">{kind}</td></tr>'
+            + html_table.text_cell(kind)
+            + "</tr>"
         )
     return "\n".join([*lines, html_table.TAIL])
 

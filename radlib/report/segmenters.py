@@ -68,7 +68,7 @@ def table_html(counted: list[Counted], classes: int = 1) -> str:
         "TransUNet's position embedding is that of a 448 px image.",
     )
     for each in counted:
-        trained, share, total = (f'<td class="num">{html_table.text(word)}</td>' for word in each.printed)
+        trained, share, total = map(html_table.printed_cell, each.printed)
         percent = 100 * each.trainable / each.total
         lines.append(
             "<tr>"
@@ -76,7 +76,7 @@ def table_html(counted: list[Counted], classes: int = 1) -> str:
             + trained
             + html_table.number_cell(each.trainable, decimals=0)
             + share
-            + f'<td class="num" data-v="{percent}">{percent:.3g} %</td>'
+            + html_table.number_cell(percent, shown=f"{percent:.3g} %")
             + total
             + html_table.number_cell(each.total, decimals=0)
             + "</tr>"
