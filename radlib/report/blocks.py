@@ -72,8 +72,9 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
     luck = "training images'" if of_masks else "training patients'"
     lines = html_table.head(
         ["Row", *(whole if n is None else f"{n} {each if n > 1 else once}" for n in shots)],
-        f"{title}: {found[0].metric} by {by}, mean of {repeats} draws with its 95 % interval over test "
-        f"patients; below it the least and the greatest draw, which tell of the {luck} luck alone.",
+        f"{found[0].metric} by {by}, mean of {repeats} draws with its 95 % interval over test patients; below it the "
+        f"least and the greatest draw, which tell of the {luck} luck alone.",
+        title,
     )
     for name in dict.fromkeys(map(significance.label, found)):
         mine = {record.shots: record for record in found if significance.label(record) == name}

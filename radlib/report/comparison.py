@@ -188,7 +188,7 @@ def table_html(
         else ""
     ) + "".join([*notes, *warnings])
     head = ["Row", *(name for name, _ in columns)]
-    lines = html_table.head(head, f"{title}: {metric} on test, 95 % intervals over patients.{legend}{more}")
+    lines = html_table.head(head, f"{metric} on test, 95 % intervals over patients.{legend}{more}", title)
     for row in table:
         cells = html_table.name_cell(row.title, row.note or row.method) + "".join(cell(row) for _, cell in columns)
         lines.append(("<tr>" if row.published or row.this_run else '<tr class="not-run">') + cells + "</tr>")

@@ -1,8 +1,8 @@
 """The book's HTML tables: a head that sorts, a caption, and cells that carry what a file of the table would hold.
 
-A cell shows a rounded number; ``data-v``, ``data-low`` and ``data-high`` hold it and its interval in full, ``title`` says
-what it was made from. The book's scripts sort by these, show the title to mouse, finger and keyboard, and write them as
-CSV and JSON, so that what is downloaded is what is shown. Without a script a table is still a table.
+A cell shows a rounded number; ``data-v``, ``data-low`` and ``data-high`` hold it and its interval in full, ``title``
+tells what it was made from. The book's scripts sort by these, show the title to mouse, finger and keyboard, and write
+them as CSV and JSON, so that what is downloaded is what is shown. Without a script a table is still a table.
 """
 
 from html import escape
@@ -13,11 +13,16 @@ STEPS = (0.02, 0.05)  # sizes of a difference at which its colour deepens
 DIFFERENCE = {"▲": "diff-up", "▼": "diff-down", "≈": "diff-same", "": "diff-same"}
 
 
-def head(columns: list[str], caption: str) -> list[str]:
-    """Lines of a sortable table as far as its body; end it with `TAIL`."""
+def head(columns: list[str], caption: str, title: str = "", tall: bool = False) -> list[str]:
+    """Lines of a sortable table as far as its body; end it with `TAIL`.
+
+    `title` stands above the table and opens its caption. A `tall` one scrolls by itself under a head that stays.
+    """
+    above = f'<p class="radlib-title" aria-hidden="true">{escape(title)}</p>' if title else ""
+    named = f"{title}: {caption}" if title else caption
     return [
-        '<div class="radlib-scroll"><table class="dataframe radlib-table sortable">',
-        f"<caption>{escape(caption)}</caption>",
+        f'{above}<div class="radlib-scroll{" radlib-tall" if tall else ""}"><table class="dataframe radlib-table sortable">',
+        f"<caption>{escape(named)}</caption>",
         "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in columns) + "</tr></thead><tbody>",
     ]
 

@@ -152,14 +152,14 @@ def table_html(contrasts: Sequence[Contrast], title: str) -> str:
     apart = resolution(contrasts)
     exchanged = "patients' scores" if reference.masks is None else "patients' masks"
     caption = (
-        f"{title}: each row less {label(reference)} ({reference.value:.3f}), on the same "
+        f"each row less {label(reference)} ({reference.value:.3f}), on the same "
         f"{reference.n_images:,} test {'images' if reference.unit == 'image' else 'studies'} of "
         f"{reference.n_patients} patients. Intervals over resampled patients; p by exchanging {exchanged}, after "
         f"Holm over this table; only p below {THRESHOLD} is called a difference. This test set can tell apart models "
         f"that differ by about {apart:.3f}.{few_resamples(reference)}{_mask_words(contrasts)}"
     )
     metric = "AUROC" if reference.masks is None else "Score"
-    lines = html_table.head(["Row", metric, "Difference", "p", "p, Holm", "Finding"], caption)
+    lines = html_table.head(["Row", metric, "Difference", "p", "p, Holm", "Finding"], caption, title)
     for each in contrasts:
         sign = {"better": "▲", "worse": "▼"}.get(each.word, "≈" if each.word else "")
         interval = (each.interval.low, each.interval.high)
