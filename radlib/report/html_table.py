@@ -21,7 +21,7 @@ def head(columns: list[str], caption: str, title: str = "", tall: bool = False) 
     above = f'<p class="radlib-title" aria-hidden="true">{escape(title)}</p>' if title else ""
     named = f"{title}: {caption}" if title else caption
     return [
-        f'{above}<div class="radlib-scroll{" radlib-tall" if tall else ""}"><table class="dataframe radlib-table sortable">',
+        f'{above}<div class="radlib-scroll{" radlib-tall" * tall}"><table class="dataframe radlib-table sortable">',
         f"<caption>{escape(named)}</caption>",
         "<thead><tr>" + "".join(f'<th scope="col">{escape(name)}</th>' for name in columns) + "</tr></thead><tbody>",
     ]
