@@ -108,19 +108,12 @@ def _transposed(paths: Sequence[Path]) -> list[Effect]:
 def _other_classes(paths: Sequence[Path]) -> list[Effect]:
     """A class more in the mean; and, on NIH Chest X-ray, a validation split that cuts through a patient."""
     (ours, mine), (theirs, arrays) = ((result.read(path), result.read_predictions(path)) for path in paths)
-    whole, labels, patients = arrays["scores"], arrays["labels"], arrays["patients"]
-    known = whole[:, :-1], labels[:, :-1]
-    seed, resamples = ours.seed, ours.interval.resamples
-    with_it, without = (
-        bootstrap.resampled_aurocs(truth, {"": scores}, patients, resamples=resamples, seed=seed)[:, 0]
-        for scores, truth in ((whole, labels), known)
-    )
-    spread = bootstrap.percentiles(with_it - without, resamples)
-    value = macro_auroc(known[1], known[0])
-    of, interval = f"{_of(theirs)}, the same predictions with the class and without", (spread.low, spread.high)
-    found = [Effect(ADDED_CLASS[ours.data.dataset], of, ours.metric, value, theirs.value, interval)]
+    scores, labels, patients = arrays["scores"][:, :-1], arrays["labels"][:, :-1], arrays["patients"]
+    value = macro_auroc(labels, scores)
+    of = f"{_of(theirs)}, the same predictions with the class and without"
+    found = [Effect(ADDED_CLASS[ours.data.dataset], of, ours.metric, value, theirs.value)]
     if ours.data.dataset == "nih_chest_xray":
-        _, spread = bootstrap.paired_difference(known[1], known[0], mine["scores"], patients, seed=seed)
+        _, spread = bootstrap.paired_difference(labels, scores, mine["scores"], patients, seed=ours.seed)
         of, interval = f"{_of(theirs)}, fourteen classes", (spread.low, spread.high)
         found.append(Effect("validation-cut", of, ours.metric, ours.value, value, interval))
     return found
@@ -136,7 +129,8 @@ def of_masks(settings: Segmenting) -> list[Effect]:
         if name == "montgomery":
             found += _of_films(settings)
         elif name == "msd_heart":
-            paths = [_decode(name, settings, protocol, "linear", protocol=protocol) for protocol in ("ours", "authors")]
+            ways = ("ours", "authors")
+            paths = [_decode(name, settings, way, "unet_decoder", protocol=way) for way in ways]
             found.append(_contrast("heart-as-stored", paths))
     return found
 
@@ -188,10 +182,13 @@ def of_results(published: Sequence[Path], this_run: Sequence[Path]) -> list[Effe
     """What Results already at hand tell: relatives across the split, and what one draw of few patients hides."""
     found = []
     probes = [each for each in map(result.read, published) if each.protocol == "linear_probe" and not each.control]
+    probes = [each for each in probes if each.backbone.id != "vits14_random"]
     by_row = {(each.backbone.id, each.scored): each for each in probes if each.data.dataset == "brain_tumor"}
     for (name, scored), each in by_row.items():
         if scored == "all" and (without := by_row.get((name, "without relatives"))):
-            found.append(Effect("relatives", _of(each), each.metric, without.value, each.value))
+            found.append(
+                Effect("relatives", f"{_of(each)}: without them, and with", each.metric, without.value, each.value)
+            )
     few = [each for each in map(result.read, this_run) if each.protocol == "few_shot" and each.draws]
     few = [each for each in few if each.scored == "all" and each.backbone.id != "vits14_random"]
     for each in few:
