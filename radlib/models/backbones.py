@@ -82,8 +82,10 @@ def spec(name: str) -> BackboneSpec:
         return _timm_spec(name.removeprefix("timm:"))
     if name.startswith("file:"):
         path, timm_name = own_weights.parts(name)
-        titles = {"id": f"file:{path.stem}", "title": f"{path.stem} ({timm_name})", "pretraining": "your weights"}
-        return replace(_timm_spec(timm_name), weights="file", licence="yours", **titles)
+        return replace(
+            _timm_spec(timm_name), id=f"file:{path.stem}", title=f"{path.stem} ({timm_name})",
+            pretraining="your weights", weights="file", licence="yours",
+        )  # fmt: skip
     if name not in _table():
         raise unknown_name("backbone", name, names())
     return _table()[name]

@@ -1,5 +1,6 @@
 """Weights from a file of the reader's: ``file:PATH=TIMM_NAME``, a checkpoint for a network that timm knows."""
 
+import pickle
 from pathlib import Path
 
 import torch
@@ -36,10 +37,11 @@ def load(path: Path, module: nn.Module) -> nn.Module:
     try:
         state = load_file(path) if path.suffix == ".safetensors" else _torch_state(path)
         missing, unexpected = module.load_state_dict(state, strict=False)
-    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise RadlibError(
-            f"{path} does not hold the weights of this network ({' '.join(str(error).split())[:200]})."
-        ) from error
+    except pickle.UnpicklingError as error:  # its own words advise to let the file run code
+        raise RadlibError(f"{path} holds no weights that can be read without running code in it.") from error
+    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError) as error:
+        said = " ".join(str(error).split())[:200]
+        raise RadlibError(f"{path} does not hold the weights of this network ({said}).") from error
     strange = [key for key in unexpected if not key.startswith(HEADS)]
     if missing or strange:
         raise RadlibError(
