@@ -42,6 +42,14 @@ def samples(dataset: Dataset) -> Figure:
     return figure
 
 
+def in_words(dataset: Dataset) -> str:
+    """What `samples` shows, for those who do not see it."""
+    names = ", ".join(name.replace("_", " ") for name in dataset.classes)
+    if dataset.task == "segmentation":
+        return f"{dataset.title}: an image of each of five patients with outlines of its masks: {names}."
+    return f"{dataset.title}: images of each class or finding in turn: {names}."
+
+
 def frequencies(dataset: Dataset) -> Figure:
     """Share of each split's images that bear each class, or of its pixels that belong to each structure."""
     shares = _pixel_shares(dataset) if dataset.task == "segmentation" else _label_shares(dataset)

@@ -74,7 +74,7 @@ def printed() -> list[Entry]:
     for table in paper.TABLES[3:]:
         rows = paper.table(table)
         column = "auroc" if "auroc" in rows else "score"
-        for line in rows.fillna("").to_dict("records"):
+        for line in rows.astype(object).fillna("").to_dict("records"):
             method = line.get("segmenter") or line.get("protocol") or "linear_probe"
             name = backbones.spec(line["backbone"]).title if line["backbone"] else segmenters.TITLES[method]
             note = f"{line['image_size']} px" if line.get("image_size") else ""

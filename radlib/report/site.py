@@ -102,10 +102,31 @@ def describe(doctree: nodes.document) -> str:
     return ""
 
 
+def lighten(app: Sphinx, exception: Exception | None) -> None:
+    """Take from the built site what no page needs: maps for those who develop the theme, and its script of all icons.
+
+    The few icons that pages show are in ``icons.css``; notes and warnings take theirs from the one font that stays.
+    """
+    static = Path(app.outdir) / "_static"
+    if exception is None and app.builder.format == "html":
+        fonts = static / "vendor" / "fontawesome" / "webfonts"
+        for file in [
+            *static.rglob("*.map"),
+            *fonts.glob("*.ttf"),
+            *fonts.glob("fa-brands*"),
+            *fonts.glob("fa-regular*"),
+        ]:
+            file.unlink(missing_ok=True)  # some are named twice
+        script = static / "scripts" / "fontawesome.js"
+        if script.is_file():
+            script.write_text("// The icons are in icons.css.\n", encoding="utf-8")
+
+
 def setup(app: Sphinx) -> dict[str, Any]:
     """What Sphinx calls."""
     app.add_directive("radlib-copy", ThisCopy)
     app.add_directive("radlib-found", Found)
     app.connect("config-inited", buttons)
     app.connect("html-page-context", shared_link)
+    app.connect("build-finished", lighten)
     return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}
