@@ -1,4 +1,4 @@
-"""From the first page along every link, the network cut: nothing fails, nothing is too wide, too heavy or unreadable."""
+"""From the first page along every link, the network cut: nothing fails, is too wide, too heavy or unreadable."""
 
 from importlib import resources
 from pathlib import Path

@@ -80,7 +80,7 @@ def _written(make: ModuleType, wanted: dict[str, object], out: Path, progress: b
         raise RadlibError(f"{out.parent} cannot be written to ({error.strerror}); name another folder.") from error
     try:
         about = make.write(part, wanted["patients"], wanted["seed"], progress)
-        text = json.dumps({**about, **wanted}, indent=2, ensure_ascii=False)  # what is asked for next time keeps its names
+        text = json.dumps({**about, **wanted}, indent=2, ensure_ascii=False)  # `wanted` is looked for next time
         (part / MARKER).write_text(text + "\n", encoding="utf-8")
         part.chmod(0o755)
         if out.exists():
