@@ -17,5 +17,5 @@ def html(figure: Figure, alt: str) -> str:
     width, height = (int(side * figure.dpi) for side in figure.get_size_inches())
     return (
         f'<img class="dark-light radlib-sheet" src="data:image/webp;base64,{data}" alt="{escape(alt)}" '
-        f'width="{width}" height="{height}" loading="lazy">'
+        f'width="{width}" height="{height}">'
     )

@@ -1,10 +1,16 @@
 """Every page of the book opens from disk, in a browser that reaches no host, and is whole."""
 
+import functools
 import re
 from html.parser import HTMLParser
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlparse
+
+
+@functools.cache
+def tags_of(page: Path) -> "Tags":
+    return Tags(page)
 
 
 class Tags(HTMLParser):
@@ -33,7 +39,7 @@ def test_every_page_of_the_table_of_contents_is_built_and_the_front_page_leads_t
 
 def test_no_script_style_font_or_picture_comes_from_another_host(site: Path) -> None:
     for page in pages_of(site):
-        for tag, attributes in Tags(page).tags:
+        for tag, attributes in tags_of(page).tags:
             source = attributes.get("src") or (attributes.get("href", "") if tag == "link" else "")
             assert not urlparse(source).netloc, f"{page.name}: <{tag}> loads {source}"
     for sheet in [site / "_static" / "book.css"]:
@@ -42,14 +48,14 @@ def test_no_script_style_font_or_picture_comes_from_another_host(site: Path) -> 
 
 def test_no_link_inside_the_book_is_dead(site: Path) -> None:
     for page in pages_of(site):
-        for tag, attributes in Tags(page).tags:
+        for tag, attributes in tags_of(page).tags:
             link = urlparse(attributes.get("href", "") if tag == "a" else "")
             if link.scheme or link.netloc or not (link.path or link.fragment):
                 continue
             target = (page.parent / unquote(link.path)).resolve() if link.path else page
             assert target.is_file(), f"{page.name} links to {link.path}"
             if link.fragment and target.suffix == ".html":
-                assert unquote(link.fragment) in Tags(target).ids(), f"{page.name} links to {link.geturl()}"
+                assert unquote(link.fragment) in tags_of(target).ids(), f"{page.name} links to {link.geturl()}"
 
 
 def test_no_page_tells_where_it_was_made(site: Path) -> None:
