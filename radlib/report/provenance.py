@@ -7,8 +7,6 @@ from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
-import torch
-
 PACKAGES = ("radlib", "torch", "timm", "openvino", "numpy", "scikit-learn", "pandas", "papermill")
 
 
@@ -42,6 +40,8 @@ def commit() -> str:
 @cache
 def machine(device: str) -> str:
     """The computing device in words: the GPU's name, or the processor's with the cores this process may use."""
+    import torch  # two seconds that the site, which asks for the commit alone, does not need
+
     if device.startswith("cuda") or (device == "auto" and torch.cuda.is_available()):
         return str(torch.cuda.get_device_name())
     cpu = platform.processor() or platform.machine()

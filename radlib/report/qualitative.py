@@ -141,6 +141,17 @@ def sheet(shown: Shown) -> Figure:
     return figure
 
 
+def in_words(shown: Shown) -> str:
+    """What `sheet` shows, for those who do not see it."""
+    lines = [
+        f"the {case.place} image, Dice " + " and ".join(
+            f"{case.dice[kind]:.2f} by the {segmenters.TITLES[kind]}" for kind in SHOWN)
+        for case in shown.cases
+    ]  # fmt: skip
+    columns = "image, true outlines, and those of the linear and the U-Net decoder"
+    return f"{shown.dataset.title}, each line {columns}: {'; '.join(lines)}."
+
+
 def _outline(panel: Axes, mask: NDArray[np.uint8], classes: int) -> None:
     for k in range(1, classes + 1):
         if (mask == k).any():
@@ -175,7 +186,7 @@ def table_html(shown: Sequence[Shown]) -> str:
         for case in each.cases:
             note = f"{case.place} of {case.of} test images with foreground"
             cells = html_table.name_cell(each.dataset.title, "")
-            cells += f'<td class="text">{html_table.text(note)}</td>'
+            cells += html_table.text_cell(note)
             cells += "".join(html_table.number_cell(case.dice[kind]) for kind in SHOWN)
             lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])

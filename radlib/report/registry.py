@@ -3,12 +3,13 @@
 from dataclasses import dataclass
 
 import pandas as pd
+import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from radlib.models import backbones
 from radlib.report import html_table
-from radlib.report.plots import MARKS, ROWS
+from radlib.report.plots import MARKS, ROWS, style
 
 
 @dataclass(frozen=True)
@@ -53,23 +54,22 @@ def table_html(printed: pd.DataFrame, counted: list[Counted]) -> str:
         lines.append(
             "<tr>"
             + html_table.name_cell(spec.title, spec.timm_name)
-            + f'<td class="text">{html_table.text(spec.pretraining, spec.dataset, spec.images)}</td>'
-            + f'<td class="num">{of_paper.get(spec.id, "–")}</td>'
+            + html_table.text_cell(spec.pretraining, spec.dataset, spec.images)
+            + html_table.printed_cell(of_paper.get(spec.id, "–"))
             + html_table.number_cell(each.parameters, decimals=0)
             + html_table.number_cell(each.megabytes, decimals=0)
             + html_table.number_cell(spec.width, decimals=0)
             + html_table.number_cell(each.tokens or None, decimals=0)
-            + f'<td class="text">{kind}</td></tr>'
+            + html_table.text_cell(kind)
+            + "</tr>"
         )
     return "\n".join([*lines, html_table.TAIL])
 
 
 def sizes(counted: list[Counted]) -> Figure:
     """Parameters against the width of the feature, one mark a backbone, coloured by pre-training."""
-    from seaborn import axes_style, despine
-
     kinds = list(dict.fromkeys(each.spec.pretraining for each in counted))
-    with axes_style("whitegrid", {"axes.edgecolor": "#999999"}):
+    with style():
         figure, axes = plt.subplots(figsize=(7.6, 4.4), layout="constrained")
         for each in counted:
             number = kinds.index(each.spec.pretraining)
@@ -82,7 +82,7 @@ def sizes(counted: list[Counted]) -> Figure:
         axes.set(xlabel="parameters", ylabel="width of one feature vector")
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
-        axes.legend(unique.values(), unique.keys(), frameon=False, fontsize=8)
-        despine(figure)
+        axes.legend(unique.values(), unique.keys(), frameon=False)
+        sns.despine(figure)
     plt.close(figure)
     return figure

@@ -22,6 +22,7 @@ from radlib.models import backbones
 Score = Annotated[float, Field(ge=0, le=1)]
 FEW_SHOT_MASKS = "figure2_masks"  # the table of the right panel of Figure 2
 USUAL_IMAGE_SIZE = 224  # px; the paper's for classification, so file names leave it out
+ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 

@@ -4,13 +4,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import pandas as pd
+import seaborn as sns
 from matplotlib import pyplot as plt
 from matplotlib.figure import Figure
 
 from radlib.errors import RadlibError
 from radlib.models import backbones, decoders, segmenters
 from radlib.report import html_table
-from radlib.report.plots import ROWS, STYLE
+from radlib.report.plots import ROWS, style
 
 LAST_BLOCK = {  # what becomes of the joined maps of the U-Net decoder's last block
     "plain": "1×1 convolution",
@@ -68,7 +69,7 @@ def table_html(counted: list[Counted], classes: int = 1) -> str:
         "TransUNet's position embedding is that of a 448 px image.",
     )
     for each in counted:
-        trained, share, total = (f'<td class="num">{html_table.text(word)}</td>' for word in each.printed)
+        trained, share, total = map(html_table.printed_cell, each.printed)
         percent = 100 * each.trainable / each.total
         lines.append(
             "<tr>"
@@ -76,7 +77,7 @@ def table_html(counted: list[Counted], classes: int = 1) -> str:
             + trained
             + html_table.number_cell(each.trainable, decimals=0)
             + share
-            + f'<td class="num" data-v="{percent}">{percent:.3g} %</td>'
+            + html_table.number_cell(percent, shown=f"{percent:.3g} %")
             + total
             + html_table.number_cell(each.total, decimals=0)
             + "</tr>"
@@ -101,9 +102,7 @@ def endings_html(names: Sequence[str], classes: int = 1) -> str:
 
 def trained_and_whole(counted: list[Counted]) -> Figure:
     """Trained parameters (dots) and those of the whole network (rings), one line a segmenter."""
-    from seaborn import axes_style, despine
-
-    with axes_style("whitegrid", STYLE):
+    with style():
         figure, axes = plt.subplots(figsize=(8, 0.36 * len(counted) + 1.2), layout="constrained")
         for y, each in enumerate(counted):
             axes.plot([each.trainable, each.total], [y, y], color="#999999", linewidth=1.3, zorder=1)
@@ -117,6 +116,6 @@ def trained_and_whole(counted: list[Counted]) -> Figure:
         handles, labels = axes.get_legend_handles_labels()
         unique = dict(zip(labels, handles, strict=True))
         figure.legend(unique.values(), unique.keys(), loc="outside upper left", ncols=2, frameon=False)
-        despine(figure, left=True)
+        sns.despine(figure, left=True)
     plt.close(figure)
     return figure

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from radlib import assets
+from radlib.alone import alone
 from radlib.data import splits
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, normalised
@@ -205,7 +206,8 @@ def _segmented(
     everything: Sequence[object] = [identity, schedule.hyperparameters(), segmentation.numerics(begun.settings.device)]
     key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
     saved = assets.cache_dir() / "segmenters" / f"{dataset.name}__{kind}__{size}px__{key}.pt"
-    return segmentation.segment(task, schedule, saved, identity, begun.settings.device, progress)
+    with alone(str(saved)):
+        return segmentation.segment(task, schedule, saved, identity, begun.settings.device, progress)
 
 
 def row(

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from pathlib import Path
 
 import numpy as np
@@ -16,8 +15,9 @@ from radlib.models import backbones
 from radlib.models.decoders import BLOCKS
 from radlib.models.segmenters import TITLES
 from radlib.report import html_table, result
-from radlib.report.comparison import PROTOCOL_WORDS, control_title, few_resamples
+from radlib.report.comparison import PROTOCOL_WORDS, control_title
 from radlib.report.result import Result
+from radlib.report.result_cell import few_resamples, measured_cell
 
 THRESHOLD = 0.05
 FEW_PATIENTS = 10  # below these an interval over patients is clearly too narrow, see `evaluate.overlap_intervals`
@@ -152,26 +152,26 @@ def table_html(contrasts: Sequence[Contrast], title: str) -> str:
     apart = resolution(contrasts)
     exchanged = "patients' scores" if reference.masks is None else "patients' masks"
     caption = (
-        f"{title}: each row less {label(reference)} ({reference.value:.3f}), on the same "
+        f"each row less {label(reference)} ({reference.value:.3f}), on the same "
         f"{reference.n_images:,} test {'images' if reference.unit == 'image' else 'studies'} of "
         f"{reference.n_patients} patients. Intervals over resampled patients; p by exchanging {exchanged}, after "
         f"Holm over this table; only p below {THRESHOLD} is called a difference. This test set can tell apart models "
         f"that differ by about {apart:.3f}.{few_resamples(reference)}{_mask_words(contrasts)}"
     )
     metric = "AUROC" if reference.masks is None else "Score"
-    lines = html_table.head(["Row", metric, "Difference", "p", "p, Holm", "Finding"], caption)
+    lines = html_table.head(["Row", metric, "Difference", "p", "p, Holm", "Finding"], caption, title)
     for each in contrasts:
-        kind = {"better": "diff-up", "worse": "diff-down"}.get(each.word, "diff-same")
-        symbol = {"better": "▲", "worse": "▼"}.get(each.word, "≈" if each.word else "")
-        interval = f'<span class="interval">[{each.interval.low:+.3f}, {each.interval.high:+.3f}]</span>'
+        sign = {"better": "▲", "worse": "▼"}.get(each.word, "≈" if each.word else "")
+        interval = (each.interval.low, each.interval.high)
         lines.append(
             "<tr>"
             + html_table.name_cell(label(each.row), row_note(each.row))
-            + html_table.number_cell(each.row.value)
-            + f'<td class="num {kind}" data-v="{each.difference}">{symbol} {each.difference:+.3f} {interval}</td>'
+            + measured_cell(each.row)
+            + html_table.difference_cell(each.difference, sign, interval)
             + html_table.number_cell(each.p, decimals=4)
             + html_table.number_cell(each.p_holm, decimals=4)
-            + f'<td class="text">{escape(each.word)}</td></tr>'
+            + html_table.text_cell(each.word)
+            + "</tr>"
         )
     return "\n".join([*lines, html_table.TAIL])
 

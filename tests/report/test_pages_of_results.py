@@ -160,7 +160,7 @@ def test_controls_come_last_and_are_called_so(make):
 def test_too_few_resamples_are_told(make):
     found = make(interval=Interval(low=0.7, high=0.9, resamples=2000, resamples_used=37))
     html = comparison.table_html(comparison.rows(paper.table("table04"), "brain_tumor", [], [found]), "t", "run")
-    assert "0.900]†" in html and "Only 37 of 2,000 resamples kept every class" in html
+    assert "0.800 †" in html and "Only 37 of 2,000 resamples kept every class" in html
     assert "†" not in comparison.table_html(
         comparison.rows(paper.table("table04"), "brain_tumor", [], [make()]), "t", "r"
     )

@@ -99,6 +99,9 @@ def test_a_sheet_shows_image_truth_and_both_decoders_with_their_dice(ward):
     assert figure.axes[0].images and not figure.axes[0].collections and figure.axes[1].collections
     (legend,) = figure.legends
     assert [text.get_text() for text in legend.get_texts()] == ["liver", "spleen"]
+    words = qualitative.in_words(shown)
+    for case in shown.cases:
+        assert f"the {case.place} image, Dice {case.dice['linear']:.2f}" in words
     found = [result.read(path) for path in shown.paths]
     assert [(one.table, one.protocol) for one in found] == [("figure3", "linear"), ("figure3", "unet_decoder")]
     assert qualitative.table_html([shown]).count("<tr>") == 4

@@ -4,20 +4,15 @@ They prove the pipeline and teach; no number made from them stands for the real 
 `STANDIN.json`, written last, so a folder without it is either somebody else's or a cohort that was cut short.
 """
 
-import contextlib
-import hashlib
 import importlib
 import json
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-from filelock import FileLock
-
-from radlib import assets
+from radlib.alone import alone
 from radlib.data.catalog import TASKS
 from radlib.data.origin import MARKER
 from radlib.errors import RadlibError, unknown_name
@@ -64,17 +59,8 @@ def write(name: str, out: Path | str, patients: int | None = None, seed: int = 0
             "a seed of 0 or more."
         )
     wanted = {"dataset": name, "version": make.VERSION, "seed": seed, "patients": patients}
-    with _alone(out):
+    with alone(str(out.resolve())):
         return _written(make, wanted, out, progress)
-
-
-@contextlib.contextmanager
-def _alone(out: Path) -> Iterator[None]:
-    """Nobody else writes `out` meanwhile: a second process waits, and then finds the first one's work."""
-    locks = assets.cache_dir() / "locks"
-    locks.mkdir(exist_ok=True)
-    with FileLock(locks / hashlib.sha256(str(out.resolve()).encode()).hexdigest()[:24]):
-        yield
 
 
 def _written(make: ModuleType, wanted: dict[str, object], out: Path, progress: bool) -> Path:
@@ -94,7 +80,7 @@ def _written(make: ModuleType, wanted: dict[str, object], out: Path, progress: b
         raise RadlibError(f"{out.parent} cannot be written to ({error.strerror}); name another folder.") from error
     try:
         about = make.write(part, wanted["patients"], wanted["seed"], progress)
-        text = json.dumps({**wanted, **about}, indent=2, ensure_ascii=False)
+        text = json.dumps({**about, **wanted}, indent=2, ensure_ascii=False)  # `wanted` is looked for next time
         (part / MARKER).write_text(text + "\n", encoding="utf-8")
         part.chmod(0o755)
         if out.exists():

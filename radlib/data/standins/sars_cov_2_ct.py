@@ -45,7 +45,7 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
         slices[i] = len(pictures)
 
     films.write_all(patients, one, progress)
-    return {"slices": sum(slices), "patients": counts, "note": NOTE}
+    return {"slices": sum(slices), "patients_by_folder": counts, "note": NOTE}
 
 
 def scanned(hu: NDArray[np.float32], where: findings.Lungs, rng: np.random.Generator) -> list[NDArray[np.uint8]]:

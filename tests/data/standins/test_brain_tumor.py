@@ -231,3 +231,17 @@ def test_two_who_want_the_same_cohort_make_it_once(tmp_path, monkeypatch):
     for thread in pair:
         thread.join()
     assert calls == [0] and [p.name for p in tmp_path.iterdir()] == ["c"]
+
+
+def test_a_cohort_is_made_once_whatever_it_says_of_itself(tmp_path, monkeypatch):
+    calls = []
+
+    def by_folder(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, object]:
+        calls.append(patients)
+        (folder / "1.mat").write_bytes(b"x")
+        return {"patients": {"sick": 6, "well": 6}, "seed": "of each patient"}
+
+    monkeypatch.setattr(brain_tumor, "write", by_folder)
+    for _ in range(2):
+        standins.write("brain_tumor", tmp_path / "c", 12)
+    assert calls == [12]

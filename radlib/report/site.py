@@ -1,0 +1,132 @@
+"""What the site adds to Jupyter Book: what this copy is, what was found, what a shared link shows, and its buttons."""
+
+import re
+from collections import Counter
+from html import escape
+from pathlib import Path
+from typing import Any
+
+from docutils import nodes
+from sphinx.application import Sphinx
+from sphinx.config import Config
+from sphinx.util.docutils import SphinxDirective
+
+from radlib import __version__
+from radlib.paper.claims import Word, claims, judge
+from radlib.report import provenance
+
+CHECKOUT = Path(__file__).resolve().parents[2]
+KINDS = {"stand-in": "simulated patients", "paper": "the paper's data", "own": "your data"}
+SYMBOL: dict[Word, str] = {"supported": "✓", "partly": "◐", "not supported": "✗", "no numbers": "–"}
+PICTURE = "_static/shared.png"
+DESCRIPTION_LENGTH = 200  # characters, what most who show a link print
+NEEDS_REPOSITORY = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+
+
+class ThisCopy(SphinxDirective):
+    """``{radlib-copy}``: one strip of what this copy of the book is: version, commit, whose images its pages ran on."""
+
+    def run(self) -> list[nodes.Node]:
+        """The strip."""
+        pages = [*Path(self.env.srcdir).glob("notebooks/*.ipynb"), *Path(self.env.srcdir).glob("book/*.ipynb")]
+        texts = [page.read_text(encoding="utf-8") for page in pages]
+        chips = [
+            ("", f"radlib {__version__}"),
+            ("", f"commit {provenance.commit()[:8]}"),
+            ("", f"{len(pages)} notebooks"),
+        ]
+        for kind, words in KINDS.items():
+            n = sum(f'chip chip-{kind}\\">This run' in text for text in texts)
+            chips += [(f"chip-{kind}", f"{n} ran on {words}")] if n else []
+        published = len([*CHECKOUT.glob("results/published/*/*.json")])
+        chips.append(("chip-published", f"{published} published Results on real images"))
+        return [_strip(chips)]
+
+
+class Found(SphinxDirective):
+    """``{radlib-found}``: how many of the paper's claims in words its own numbers bear out."""
+
+    def run(self) -> list[nodes.Node]:
+        """The strip."""
+        words = Counter(judge(claim).word for claim in claims())
+        chips = [
+            (f"chip-{word.replace(' ', '-')}", f"{SYMBOL[word]} {words[word]} {word}") for word in SYMBOL if words[word]
+        ]
+        return [_strip(chips)]
+
+
+def _strip(chips: list[tuple[str, str]]) -> nodes.raw:
+    spans = "".join(f'<span class="{f"chip {kind}".strip()}">{escape(text)}</span>' for kind, text in chips)
+    return nodes.raw("", f'<div class="radlib-strip">{spans}</div>', format="html")
+
+
+def buttons(app: Sphinx, config: Config) -> None:
+    """Edit, repository, issue and launch buttons where ``repository_url`` is known; none that would lead nowhere."""
+    options = config.html_theme_options
+    address = options.get("repository_url", "")
+    options.update(dict.fromkeys(NEEDS_REPOSITORY, bool(address)))
+    launch = options.get("launch_buttons", {}) if address else {}
+    if "github.com" not in address:  # Colab opens notebooks of GitHub alone
+        launch = {name: value for name, value in launch.items() if name != "colab_url"}
+    options["launch_buttons"] = launch
+
+
+def shared_link(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """What a link to the page shows where it is shared: title, first paragraph and a picture (Open Graph)."""
+    if doctree is None:
+        return
+    title = re.sub(r"<[^>]+>", "", context.get("title", "")) or app.config.html_title
+    picture = context["pathto"](PICTURE, resource=True)
+    if base := app.config.html_baseurl:
+        picture = f"{base.rstrip('/')}/{PICTURE}"
+    about = "A chest CT slice beside the same slice coloured by patch features."
+    said = {"og:type": "website", "og:site_name": "radlib", "og:title": title, "og:description": describe(doctree),
+            "og:image": picture, "og:image:alt": about}  # fmt: skip
+    if base and "pageurl" in context:
+        said["og:url"] = context["pageurl"]
+    tags = [f'<meta name="description" content="{escape(said["og:description"])}" />']
+    tags += [f'<meta property="{name}" content="{escape(content)}" />' for name, content in said.items()]
+    tags.append('<meta name="twitter:card" content="summary_large_image" />')
+    context["metatags"] = context.get("metatags", "") + "\n".join(tags)
+
+
+def describe(doctree: nodes.document) -> str:
+    """The first paragraph of a page, cut at a word."""
+    for paragraph in doctree.findall(nodes.paragraph):
+        words = " ".join(paragraph.astext().split())
+        if len(words) > 40:
+            cut = words[:DESCRIPTION_LENGTH].rsplit(" ", 1)[0]
+            return words if len(words) <= DESCRIPTION_LENGTH else f"{cut} …"
+    return ""
+
+
+def lighten(app: Sphinx, exception: Exception | None) -> None:
+    """Take from the built site what no page needs: maps for those who develop the theme, and its script of all icons.
+
+    The few icons that pages show are in ``icons.css``; notes and warnings take theirs from the one font that stays.
+    """
+    static = Path(app.outdir) / "_static"
+    if exception is None and app.builder.format == "html":
+        fonts = static / "vendor" / "fontawesome" / "webfonts"
+        for file in [
+            *static.rglob("*.map"),
+            *fonts.glob("*.ttf"),
+            *fonts.glob("fa-brands*"),
+            *fonts.glob("fa-regular*"),
+        ]:
+            file.unlink(missing_ok=True)  # some are named twice
+        script = static / "scripts" / "fontawesome.js"
+        if script.is_file():
+            script.write_text("// The icons are in icons.css.\n", encoding="utf-8")
+
+
+def setup(app: Sphinx) -> dict[str, Any]:
+    """What Sphinx calls."""
+    app.add_directive("radlib-copy", ThisCopy)
+    app.add_directive("radlib-found", Found)
+    app.connect("config-inited", buttons)
+    app.connect("html-page-context", shared_link)
+    app.connect("build-finished", lighten)
+    return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}
