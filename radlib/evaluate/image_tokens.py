@@ -19,8 +19,8 @@ from radlib.data.preprocess import unit_square
 from radlib.errors import RadlibError
 from radlib.evaluate import frozen_shards
 from radlib.evaluate.frozen_shards import Encode, Layout
-from radlib.models import runtime
-from radlib.models.backbones import Backbone
+from radlib.models import backbones, runtime
+from radlib.models.backbones import Backbone, BackboneSpec
 
 BLOCKS = 1  # the last
 
@@ -59,11 +59,10 @@ def see(
     for row in rows:
         if not 0 <= row < len(dataset):
             raise RadlibError(f"{dataset.title} has images 0 to {len(dataset) - 1} and {row} was asked for.")
-    if backbone.spec.family != "vit":
-        raise RadlibError(f"'{backbone.spec.id}' has no patch tokens; name a vision transformer.")
+    check_backbone(backbone.spec, backbone.image_size)
     side = backbone.image_size // (backbone.spec.patch or 1)
     layout = Layout("patch_tokens", (BLOCKS, side, side, backbone.spec.width), np.float16, 1, f"last {BLOCKS} blocks")
-    encoder = functools.cache(lambda: _encode(backbone, device))
+    encoder = functools.partial(_encode, backbone, device)
     tokens, squares, fingerprints, computed = [], [], [], 0
     bar = tqdm(rows, f"{dataset.name} x {backbone.spec.id}", unit="image", disable=not progress)
     for done, row in enumerate(bar, start=1):
@@ -77,6 +76,13 @@ def see(
         computed += found.computed
         told(done)
     return Seen(np.stack(tokens), np.stack(squares), tuple(fingerprints), computed, runtime.name(device))
+
+
+def check_backbone(spec: BackboneSpec, image_size: int) -> None:
+    """Raise RadlibError if `spec` has no patch tokens, or cannot take images of `image_size` px."""
+    if spec.family != "vit":
+        raise RadlibError(f"'{spec.id}' has no patch tokens; name a vision transformer.")
+    backbones.check_image_size(spec, image_size)
 
 
 def only(dataset: Dataset, row: int) -> Dataset:
@@ -102,6 +108,7 @@ def _once(read: Reader) -> Reader:
     return again
 
 
+@functools.lru_cache(maxsize=1)  # compiling takes as long as some images, and a page looks at several datasets
 def _encode(backbone: Backbone, device: str) -> Encode:
     answer = runtime.encoder(backbone, 1, device, patch_blocks=BLOCKS)
     return lambda images: answer(images)["patches"].astype(np.float16)
