@@ -39,7 +39,7 @@ SCANS: Mapping[str, OpenScan] = MappingProxyType(
             (0.15, 0.68),
         ),
         "mni_t1": OpenScan(
-            "T1 MRI, average of 152 brains",
+            "T1 average of 152 brains",
             "Real MRI without skull: the ICBM 152 2009a average, carried by the nilearn package.",
             None,
             (0.34, 0.56),

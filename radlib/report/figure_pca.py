@@ -22,9 +22,9 @@ SHEET_DPI = 112  # three sheets of gray values stand on one page
 WIDTH, MOST_SIDE, APART, TITLE = 9.2, 2.3, 0.16, 0.3  # inches: of a sheet, a picture, between columns, above them
 KEPT, REMOVED = "#0072B2", "#BBBBBB"  # patches kept as foreground, and those removed
 FITTING_WORDS: Mapping[Fitting, str] = {
-    "centred": "together, each image's own mean taken off",
-    "joint": "together, as the paper",
-    "single": "each image by itself",
+    "centred": "each image less its mean",
+    "joint": "as the paper",
+    "single": "each by itself",
 }
 
 
@@ -106,7 +106,8 @@ def sheet(shown: Sequence[Shown], images: bool = True) -> Figure:
                 panel.set_axis_off()
                 panel.imshow(pixels, **how)
         title = f"{one.column.kind}: {one.column.dataset.title}"
-        figure.text(left / width, 1 - 0.55 * TITLE / height, title, fontsize=8.5, color="white", va="center")
+        size = min(10.0, 72 * each * side / (0.62 * len(title)))  # points; a letter is about half as wide as high
+        figure.text(left / width, 1 - 0.55 * TITLE / height, title, fontsize=size, color="white", va="center")
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
 
@@ -136,27 +137,27 @@ def histograms(shown: Sequence[Shown]) -> Figure:
 
 
 def table_html(shown: Sequence[Shown]) -> str:
-    """Threshold, side and explained variance of every fit of `shown`."""
+    """Threshold, side, what lies between images, and explained variance of every fit of `shown`."""
     lines = html_table.head(
-        ["Images", "Fitted", "Kept", "Threshold", "Border above", "All patches: components 1, 2, 3",
-         "Kept patches: components 1, 2, 3", "Between images"],
-        "Kept: share of all patches on the side of the threshold that is taken for the body. Border above: share of "
-        "the images' border patches above the threshold; the side that holds less of the border is kept. Components: "
-        "share of the variance that each explains of what it was fitted to. Between images: share of the kept "
-        "patches' variance that only tells one image from another.",
-    )  # fmt: skip
+        ["Images", "Kept", "Threshold", "Border above", "Between images", "Of all: 1, 2, 3", "Of kept: 1, 2, 3"],
+        "Kept: share of all patches that the threshold leaves. Border above: share of the images' border patches above "
+        "it; the side that holds less of the border is kept. Between images: share of the kept patches' variance that "
+        "only tells one image from another. Of all, of kept: share of the variance that components 1, 2 and 3 explain, "
+        "in the fit of all patches and in that of the kept ones.",
+    )
     for one in shown:
         for k, fit in enumerate(one.picture.fits):
-            kept = one.picture.foreground if len(one.picture.fits) == 1 else one.picture.foreground[k]
-            which = "" if len(one.picture.fits) == 1 else one.column.names[k]
-            cells = html_table.name_cell(one.column.dataset.title, which or one.column.source)
-            cells += f'<td class="text">{html_table.text(FITTING_WORDS[one.fitting])}</td>'
+            alone = len(one.picture.fits) > 1
+            kept = one.picture.foreground[k] if alone else one.picture.foreground
+            note = ", ".join([FITTING_WORDS[one.fitting], one.column.names[k] if alone else one.column.source])
+            cells = html_table.name_cell(one.column.dataset.title, note)
             cells += html_table.number_cell(float(kept.mean()), decimals=2)
-            cells += html_table.number_cell(fit.threshold, f"kept: {fit.side}", decimals=2)
+            cells += html_table.number_cell(fit.threshold, fit.side, decimals=2)
             cells += html_table.number_cell(fit.border, decimals=2)
-            for components in (fit.first, fit.second):
-                shares = ", ".join(f"{share:.2f}" for share in components.explained[:3])
-                cells += f'<td class="num" data-v="{components.explained[0]}">{shares}</td>'
             cells += html_table.number_cell(fit.between, decimals=2)
+            for components in (fit.first, fit.second):
+                first, *others = (f"{share:.2f}" for share in components.explained[:3])
+                small = f'<span class="interval">{", ".join(others)}</span>'
+                cells += f'<td class="num" data-v="{components.explained[0]}">{first} {small}</td>'
             lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])

@@ -34,7 +34,7 @@ KINDS = {
     "mni_t1": "MRI",
     "manifest": "Your images",
 }
-OPEN_SCAN_WORDS = "a real scan from an open package"
+OPEN_SCAN_WORDS = "a real open scan"
 NAMED = ("stand-in", "paper")  # whose patients may be named; a reader's own stay unnamed
 
 
@@ -159,10 +159,14 @@ def name_of(dataset: Dataset, row: int) -> str:
 
 def strip_html(columns: Sequence[Column], backbone: Backbone) -> str:
     """One strip: whose images, which encoder, how many patches."""
-    chips = [("" if column.source == OPEN_SCAN_WORDS else f"chip-{column.dataset.origin}",
-              f"{column.kind}: {column.dataset.title}, {column.source}") for column in columns]  # fmt: skip
+    chips = [
+        ("" if column.source == OPEN_SCAN_WORDS else f"chip-{column.dataset.origin}",
+         f"{column.dataset.title}, {column.source}")
+        for column in columns
+    ]  # fmt: skip
     h, w = columns[0].seen.tokens.shape[1:3]
-    chips += [("", backbone.spec.title), ("", f"{backbone.image_size} px, {h} × {w} patches")]
+    chips += [("", backbone.spec.architecture), ("", backbone.spec.pretraining)]
+    chips += [("", f"{backbone.image_size} px, {h} × {w} patches")]
     spans = "".join(f'<span class="chip {kind}">{escape(words)}</span>' for kind, words in chips)
     return f'<div class="radlib-strip">{spans}</div>'
 

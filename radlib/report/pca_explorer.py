@@ -33,7 +33,7 @@ SOURCES = Path(__file__).with_name("explorer")
 FILES = ("eigenvectors", "components", "files", "panels", "scatter", "state", "controls", "explorer")
 DIRECTIONS = 128
 ASKED = 400  # patches whose cosines to all others are compared
-PICTURE, JPEG_QUALITY = 400, 82  # px and per cent, of the gray images
+PICTURE, JPEG_QUALITY = 320, 85  # px and per cent, of the gray images
 TILE = 150  # px, of an image in the picture shown without scripts
 PLACE = "radlib-explorer"  # id of the element that the module fills
 
@@ -105,7 +105,7 @@ def patch_set(column: Column, mark: tuple[int, int, int] | None = None) -> Patch
         kind=column.kind,
         title=column.dataset.title,
         source=column.source,
-        note=column.dataset.note,
+        note=column.dataset.note.partition(". ")[0].rstrip(".") + ".",  # its first sentence
         names=column.names,
         pictures=np.stack(pictures),
         features=features.reshape(n, h, w, -1),

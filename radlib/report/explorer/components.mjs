@@ -79,28 +79,34 @@ function count(into, set, patch, sign) {
   }
 }
 
-/** Sum of squares and products about each image's own mean, or about the mean of all: {matrix (d x d), total, n}. */
+/**
+ * Squares and products about each image's own mean (`own`) or about the mean of all: {matrix (d x d), mean (of all),
+ * total, between}: `total` is the matrix's trace for whole tokens, `between` the share of all variance that lies between
+ * the images' means.
+ */
 function scatter(parts, d, own) {
-  const matrix = new Float64Array(d * d);
-  let total = 0, n = 0;
-  const less = (sum, count) => {
-    for (let i = 0; i < d; i++) {
-      for (let j = 0; j <= i; j++) matrix[i * d + j] -= (sum[i] * sum[j]) / count;
-      total -= sum[i] ** 2 / count;
-    }
-  };
-  const all = new Float64Array(d);
+  const matrix = new Float64Array(d * d), sum = new Float64Array(d);
+  let n = 0, squares = 0, within = 0;
   for (const part of parts) {
     if (!part.n) continue;
     n += part.n;
-    total += part.squares;
-    for (let i = 0; i < d * d; i++) matrix[i] += part.products[i];
-    for (let i = 0; i < d; i++) all[i] += part.sum[i];
-    if (own) less(part.sum, part.n);
+    squares += part.squares;
+    within += part.squares - dot(part.sum, part.sum) / part.n;
+    for (let i = 0; i < d; i++) sum[i] += part.sum[i];
+    about(matrix, d, part.products, part.sum, own ? 1 / part.n : 0);
   }
-  if (!own && n) less(all, n);
+  if (!own) about(matrix, d, null, sum, 1 / n);
   for (let i = 0; i < d; i++) for (let j = 0; j < i; j++) matrix[j * d + i] = matrix[i * d + j];
-  return { matrix, total, n, mean: all.map((value) => value / (n || 1)) };
+  const total = squares - dot(sum, sum) / n;
+  return { matrix, mean: sum.map((value) => value / n), total: own ? within : total, between: Math.max(0, 1 - within / total) };
+}
+
+/** Add products (or nothing) less the outer product of a sum with itself, times `weight`, below the diagonal. */
+function about(matrix, d, products, sum, weight) {
+  for (let i = 0; i < d; i++) {
+    const value = weight * sum[i];
+    for (let j = 0, at = i * d; j <= i; j++, at++) matrix[at] += (products ? products[at] : 0) - value * sum[j];
+  }
 }
 
 /** Scores of some patches along axes, less the mean given for each patch's image; an array of columns. */
@@ -108,15 +114,15 @@ function scoresOf(set, patches, axes, means) {
   const { d, features, h, w } = set, per = h * w;
   const shifts = means.map((mean) => axes.map((axis) => dot(axis, mean)));
   const columns = axes.map(() => new Float64Array(patches.length));
-  for (let p = 0; p < patches.length; p++) {
-    const at = patches[p] * d, shift = shifts[Math.floor(patches[p] / per)];
-    for (let c = 0; c < axes.length; c++) {
-      const axis = axes[c];
-      let sum = -shift[c];
-      for (let i = 0; i < d; i++) sum += axis[i] * features[at + i];
-      columns[c][p] = sum;
+  axes.forEach((axis, c) => {
+    const column = columns[c];
+    for (let p = 0; p < patches.length; p++) {
+      const patch = patches[p];
+      let sum = -shifts[Math.floor(patch / per)][c];
+      for (let i = 0, at = patch * d; i < d; i++, at++) sum += axis[i] * features[at];
+      column[p] = sum;
     }
-  }
+  });
   return columns;
 }
 
@@ -151,14 +157,14 @@ export function solver(set, k = COMPONENTS) {
   const firsts = {}, warm = {};
 
   const fit = (parts, patches, fitting, size, key) => {
-    const { matrix, total, mean } = scatter(Object.values(parts), d, fitting !== "joint");
+    const { matrix, total, mean, between } = scatter(Object.values(parts), d, fitting !== "joint");
     const found = eigenvectors(matrix, d, size, warm[key]);
     warm[key] = found.all;
     const means = images.map((image) =>
       fitting === "joint" || !parts[image]?.n ? mean : parts[image].sum.map((value) => value / parts[image].n));
     const columns = scoresOf(set, patches, found.axes, means);
     for (const column of columns) if (turn(column) < 0) for (let i = 0; i < column.length; i++) column[i] *= -1;
-    return { columns, explained: found.values.map((value) => Math.max(0, value) / total) };
+    return { columns, between, explained: found.values.map((value) => Math.max(0, value) / total) };
   };
 
   const first = (fitting) => (firsts[fitting] ??= (fitting === "single" ? images.map((i) => [i]) : [images]).map((group) => {
@@ -192,9 +198,7 @@ export function solver(set, k = COMPONENTS) {
       if (group.count <= k) continue;
       const parts = only(kept, group.images);
       const second = fit(parts, group.patches, fitting, k, `second ${fitting} ${group.images}`);
-      group.explained = second.explained;
-      const [within, total] = [true, false].map((own) => scatter(Object.values(parts), d, own).total);
-      group.between = Math.max(0, 1 - within / total);
+      [group.explained, group.between] = [second.explained, second.between];
       second.columns.forEach((column, c) => group.patches.forEach((patch, p) => { scores[c][patch] = column[p]; }));
     }
     return { first: one, kept: keep, scores, groups };

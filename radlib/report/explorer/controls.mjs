@@ -66,6 +66,7 @@ export function controls(change) {
     field.append(make("label", { class: "rx-turned" }, turned, "turned round"));
     return { select, turned, field };
   });
+  let drawn = {};
   const group = (legend, ...fields) => make("fieldset", {}, make("legend", {}, legend), ...fields);
   const form = make("form", { class: "rx-form", submit: (event) => event.preventDefault() },
     group("Fit", fitting.field),
@@ -96,7 +97,8 @@ export function controls(change) {
         select.value = state.rgb[channel];
         turned.checked = state.flips.includes(state.rgb[channel]);
       });
-      drawHistogram(histogram, solution, ink);
+      if (solution !== drawn.solution || ink !== drawn.ink) drawHistogram(histogram, solution, ink);
+      drawn = { solution, ink };
     },
   };
 }

@@ -28,7 +28,7 @@ function render({ model, el }) {
 
   const known = (name, inputs, work) => { // the last answer, if its inputs are the same
     const last = memory.get(name);
-    if (last && last.inputs.length === inputs.length && last.inputs.every((input, i) => input === inputs[i])) return last.answer;
+    if (last?.inputs.every((input, i) => input === inputs[i])) return last.answer;
     const answer = work();
     memory.set(name, { inputs, answer });
     return answer;
@@ -165,19 +165,31 @@ function render({ model, el }) {
     const least = known("least", [alike], () => alike.reduce((low, value) => Math.min(low, value), 1));
     const shades = known("shades", [alike], () => scaled(alike, least, 1));
     const best = known("best", [alike], () => [...Array(n).keys()].map((image) => mostAlike(alike, image)));
-    const own = Math.floor(mark / per);
-    const marks = [...best.filter((_, image) => image !== own).map((patch) => ({ patch, colour: ALIKE })),
-      { patch: mark, colour: MARKED }, ...(pointed === null ? [] : [{ patch: pointed, colour: POINTED, dashed: true }])];
-    for (let image = 0; image < n; image++) {
-      const here = marks.filter(({ patch }) => Math.floor(patch / per) === image)
-        .map((one) => ({ ...one, patch: one.patch % per }));
-      const bytes = (all) => all.slice(4 * image * per, 4 * (image + 1) * per);
-      stage.coloured[image].draw(set.pictures[image], bytes(rgba), state.opacity, here);
-      stage.alike[image].draw(set.pictures[image], bytes(shades), state.opacity, here);
-      stage.best[image].textContent = image === own ? "marked here" : `best match ${alike[best[image]].toFixed(2)}`;
-    }
-    stage.plot.draw({ unit, rgba, kept: solution.kept },
-      { turn: state.turn, tilt: state.tilt, ink, ground, marks, names: state.rgb.map((component, channel) => `${"RGB"[channel]}: ${component + 1}`) });
+    const own = Math.floor(mark / per), { opacity, rgb, turn, tilt } = state;
+    const marks = known("marks", [best, mark, pointed], () => [
+      ...best.filter((_, image) => image !== own).map((patch) => ({ patch, colour: ALIKE })),
+      { patch: mark, colour: MARKED }, ...(pointed === null ? [] : [{ patch: pointed, colour: POINTED, dashed: true }])]);
+    const panels = (row, bytes) => known(`drawn ${row}`, [stage, bytes, opacity, marks], () => {
+      for (let image = 0; image < n; image++) {
+        const here = marks.filter(({ patch }) => Math.floor(patch / per) === image);
+        stage[row][image].draw(set.pictures[image], bytes.slice(4 * image * per, 4 * (image + 1) * per), opacity,
+          here.map((one) => ({ ...one, patch: one.patch % per })));
+      }
+      return true;
+    });
+    panels("coloured", rgba);
+    panels("alike", shades);
+    known("plot", [stage, unit, solution, turn, tilt, ink, ground, marks], () => {
+      stage.plot.draw({ unit, rgba, kept: solution.kept }, { turn, tilt, ink, ground, marks,
+        names: rgb.map((component, channel) => `${"RGB"[channel]}: ${component + 1}`) });
+      return true;
+    });
+    known("captions", [stage, best], () => {
+      for (let image = 0; image < n; image++) {
+        stage.best[image].textContent = image === own ? "marked here" : `best match ${alike[best[image]].toFixed(2)}`;
+      }
+      return true;
+    });
     stage.form.sync(state, solution, ink);
     stage.scale[0].textContent = least.toFixed(2);
     stage.scale[1].textContent = "1";

@@ -1,6 +1,6 @@
 // The images of a set, one canvas each, with a layer of coloured patches over the gray and marks on single patches.
 
-const CELL = 10; // canvas pixels of a patch
+const CELL = 8; // canvas pixels of a patch
 // Seven points of matplotlib's viridis: even steps of lightness, told apart with any colour vision.
 const VIRIDIS = [[68, 1, 84], [68, 57, 131], [49, 104, 142], [33, 145, 140], [53, 183, 121], [144, 215, 67], [253, 231, 37]];
 
@@ -45,11 +45,11 @@ export function panel({ h, w }, label, on, keys) {
   const context = canvas.getContext("2d"), layer = tile.getContext("2d");
   const frame = (patch, colour, dashed) => {
     const [x, y] = [(patch % w) * CELL, Math.floor(patch / w) * CELL];
-    context.setLineDash(dashed ? [4, 3] : []);
-    for (const [line, ink] of [[6, "#000"], [3, colour]]) {
+    for (const [line, ink, dashes] of [[8, "#000", []], [4, colour, dashed ? [5, 4] : []]]) {
+      context.setLineDash(dashes);
       context.lineWidth = line;
       context.strokeStyle = ink;
-      context.strokeRect(x - 1, y - 1, CELL + 2, CELL + 2);
+      context.strokeRect(x - 3, y - 3, CELL + 6, CELL + 6);
     }
   };
   return {

@@ -66,7 +66,6 @@ export function scatterPlot(on) {
         const zoom = (SIZE / 2 / REACH / 1.25) * (1 - 0.12 * depth);
         return { x: SIZE / 2 + right * zoom, y: SIZE / 2 - up * zoom, depth };
       };
-      context.clearRect(0, 0, SIZE, SIZE);
       shown = [];
       for (let patch = 0; patch < kept.length; patch++) {
         if (!kept[patch] || Number.isNaN(unit[0][patch])) continue;
@@ -74,11 +73,14 @@ export function scatterPlot(on) {
         shown.push({ patch, ...project(x, y, z) });
       }
       shown.sort((one, other) => other.depth - one.depth);
-      for (const { patch, x, y, depth } of shown) {
-        const size = 6 - 1.5 * depth;
-        context.fillStyle = `rgb(${rgba[4 * patch]},${rgba[4 * patch + 1]},${rgba[4 * patch + 2]})`;
-        context.fillRect(x - size / 2, y - size / 2, size, size);
+      const colour = new Uint32Array(rgba.buffer), picture = new ImageData(SIZE, SIZE), pixels = new Uint32Array(picture.data.buffer);
+      for (const { patch, x, y, depth } of shown) { // squares written by hand: a fill for each would take most of the time
+        const size = Math.round(6 - 1.5 * depth), left = Math.round(x - size / 2), top = Math.round(y - size / 2);
+        for (let row = Math.max(0, top); row < Math.min(SIZE, top + size); row++) {
+          pixels.fill(colour[patch], row * SIZE + Math.max(0, left), row * SIZE + Math.min(SIZE, left + size));
+        }
       }
+      context.putImageData(picture, 0, 0);
       drawAxes(context, project, look);
       for (const { patch, colour } of look.marks) {
         const point = shown.find((one) => one.patch === patch);
