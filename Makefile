@@ -77,6 +77,7 @@ $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@mkdir -p _build/stage/notebooks
 	@cp -R _config.yml _toc.yml CHANGELOG.md CITATION.cff book _build/stage/
 	@for notebook in $(NOTEBOOKS); do cp _build/$$notebook _build/stage/$$notebook; done
+	@cp _build/pca_sets/*.js _build/stage/book/assets/
 	@$(BIN)/jupyter-book build _build/stage --path-output . -W --keep-going -q >/dev/null
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock

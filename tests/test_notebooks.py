@@ -124,6 +124,22 @@ def test_the_page_of_masks_runs(ward):
     assert len(list(Path("results/own/figure3").glob("*.json"))) == 2
 
 
+def test_the_page_of_patch_pca_runs(ward):
+    given = dict(
+        backbones="vits14_random", image_size="112", scans="['mni_t1']", rows="{'manifest': [0, 3, 5]}", images="2"
+    )
+    html, plots = run("figure1", datasets="manifest", data_root=str(ward), **given)
+    assert "your data" in html and "T1 average" in html and html.count("radlib-provenance") == 2 and len(plots) == 1
+    assert html.count('<th scope="row">') == 4  # two datasets, fitted in two ways
+
+
+def test_the_page_of_the_explorer_runs(ward):
+    given = dict(backbones="vits14_random", image_size="112", images="3", marks="{'manifest': [1, 4, 4]}")
+    html, _ = run("explore", datasets="['manifest', 'chest_ct']", data_root=str(ward), **given)
+    assert "radlib-explorer-module" in html and html.count("radlib-provenance") == 2
+    assert sorted(path.name for path in Path("_build/pca_sets").iterdir()) == ["pca-chest_ct.js", "pca-manifest.js"]
+
+
 def test_the_page_of_backbones_runs():
     html, plots = run("table02", also="['timm:resnet18.a1_in1k']")
     assert "11,689,512" in html and "1,136,479,232" in html and plots

@@ -13,6 +13,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from radlib.errors import RadlibError, unknown_name
 
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KEPT_METADATA = ("start_time", "end_time", "duration", "version")  # of papermill's, for the provenance of a page
 
 
@@ -91,12 +92,16 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
         cell.metadata.pop("papermill", None)
         cell.metadata.pop("execution", None)
         if cell.cell_type == "code":
-            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr" and not _is_widget(out)]
+            cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr" and not _is_only_widget(out)]
+            for out in cell.outputs:
+                out.get("data", {}).pop(WIDGET, None)  # what a page shows in its place stays
     text = nbformat.writes(notebook)
     for folder, shown in private.items():
         text = text.replace(json.dumps(folder, ensure_ascii=False)[1:-1], shown)
     return nbformat.reads(text, as_version=4)
 
 
-def _is_widget(output: dict[str, Any]) -> bool:
-    return "application/vnd.jupyter.widget-view+json" in output.get("data", {})
+def _is_only_widget(output: dict[str, Any]) -> bool:
+    """Whether `output` is a widget that brings no HTML to stand in its place: nothing without a kernel."""
+    data = output.get("data", {})
+    return WIDGET in data and "text/html" not in data

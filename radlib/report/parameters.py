@@ -31,3 +31,13 @@ def list_of_names(given: object) -> object:
         except yaml.YAMLError as error:
             raise ValueError("this is no list; write it as ['a', 'b']") from error
     return (given,)
+
+
+def mapping(given: object) -> object:
+    """A mapping as papermill's -p gives one, which is its text ``{'a': 1}``."""
+    if not isinstance(given, str):
+        return given
+    try:
+        return yaml.safe_load(given) or {}
+    except yaml.YAMLError as error:
+        raise ValueError("this is no mapping; write it as {'name': value}") from error

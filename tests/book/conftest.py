@@ -93,6 +93,8 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
             shutil.copy(executed, stage / page)
         else:
             nbformat.write(small_page(), stage / page)
+    for script in REPOSITORY.glob("_build/pca_sets/*.js"):
+        shutil.copy(script, stage / "book" / "assets")
     nbformat.write(small_page(), stage / "notebooks" / "page_of_the_tests.ipynb")
     toc = (stage / "_toc.yml").read_text()
     entry = "      - file: notebooks/table04_linear_probing\n"
