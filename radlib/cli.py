@@ -103,7 +103,7 @@ def _parameters(given: argparse.Namespace) -> dict[str, Any]:
     for name, value in given.parameter:
         try:
             parameters[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise RadlibError(
                 f"Parameter '{name}' is no YAML value: {value}; quote text, e.g. \"['a', 'b']\"."
             ) from error

@@ -4,6 +4,7 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
     for parameter in parameters:
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted)
+    parameters = plain(parameters)
     target = output or Path("_build") / known[name].parent.name / known[name].name
     part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
     if target.is_dir():
@@ -76,6 +78,34 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         with contextlib.suppress(OSError):  # its folder may never have been one
             part.unlink()
     return target
+
+
+def plain(parameters: Mapping[str, object]) -> dict[str, Any]:
+    """`parameters` as they may be written into a notebook: text, numbers, true, false, null, lists and dicts of them.
+
+    Papermill makes Python of them, each one literal. Raises RadlibError, naming the parameter, for any other kind.
+    """
+    for name, value in parameters.items():
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+            text.encode()  # halves of a character pair, which no notebook file can hold
+            if not _plain(value):
+                raise ValueError("a key that is no text")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RadlibError(
+                f"Parameter '{name}' is no text, number, list or dict of them ({error}); quote it as YAML wants it, "
+                "e.g. \"'2020-01-01'\"."
+            ) from error
+    return dict(parameters)
+
+
+def _plain(value: object) -> bool:
+    """Whether keys are text and no kind is one that JSON only resembles, such as a tuple."""
+    if isinstance(value, dict):
+        return all(type(key) is str and _plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    return value is None or type(value) in (str, int, float, bool)
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
