@@ -22,6 +22,13 @@ def main(arguments: list[str] | None = None) -> int:
     except RadlibError as error:
         print(f"radlib: {error}", file=sys.stderr)
         return 2
+    except MemoryError:
+        print(
+            "radlib: memory is full; end other programs, or ask for smaller images: finished features and epochs are "
+            "kept and the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 2
     except BrokenPipeError:  # the reader of our output has seen enough, as in `radlib data check … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1

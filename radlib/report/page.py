@@ -10,10 +10,17 @@ from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from radlib import atomic
 from radlib.errors import RadlibError, unknown_name
 
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
+LESS_MEMORY = (
+    "what is finished is kept and the same command goes on from there: end other programs, or ask for less (a smaller "
+    "image_size or batch_size, fewer datasets or backbones)"
+)
 KEPT_METADATA = ("start_time", "end_time", "duration", "version")  # of papermill's, for the provenance of a page
 
 
@@ -46,11 +53,12 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             raise unknown_name(f"parameter of {name}", parameter, accepted)
     parameters = plain(parameters)
     target = output or Path("_build") / known[name].parent.name / known[name].name
-    part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
     if target.is_dir():
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
+    part = atomic.unfinished(target, ".ipynb")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        atomic.sweep(target.parent)
         executed = papermill.execute_notebook(
             str(known[name]),
             str(part),
@@ -67,9 +75,17 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             raise RadlibError(str(error.evalue)) from None
         failed = target.with_name(f"{target.stem}.failed.ipynb")
         os.replace(part, failed)
+        if error.ename in OUT_OF_MEMORY:
+            raise RadlibError(
+                f"Cell {error.exec_count} of {known[name].name} ran out of memory; {LESS_MEMORY} (see {failed})."
+            ) from None
         raise RadlibError(
             f"Cell {error.exec_count} of {known[name].name} failed with {error.ename}: {error.evalue}; see {failed}."
         ) from None
+    except DeadKernelError as error:
+        raise RadlibError(
+            f"The kernel that ran {known[name].name} was killed, most likely because memory was full; {LESS_MEMORY}."
+        ) from error
     except OSError as error:
         raise RadlibError(
             f"The page cannot be written to {target} ({error.strerror}); choose another output."

@@ -24,7 +24,7 @@ STYLE = {"axes.edgecolor": "#999999"}
 
 
 def literal(words: str) -> str:
-    """`words` of a reader (names of folders, classes, files) as Matplotlib shows them: no mathematics between dollars."""
+    """Names of folders and classes as Matplotlib shows them as they are: no mathematics between dollars."""
     return words.replace("$", r"\$")
 
 

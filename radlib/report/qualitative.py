@@ -135,8 +135,8 @@ def sheet(shown: Shown) -> Figure:
     drawn = [mask for case in cases for mask in (case.truth, *case.predicted.values())]
     seen = sorted({int(k) for mask in drawn for k in np.unique(mask)} - {0})
     handles = [Line2D([], [], color=_colour(k), linestyle=_stroke(k), linewidth=1.6) for k in seen]
-    names = [dataset.classes[k - 1] for k in seen]
-    figure.legend(handles, [literal(name) for name in names], loc="outside lower center", ncols=min(len(names), 5), frameon=False, fontsize=7.5,
+    names = [literal(dataset.classes[k - 1]) for k in seen]
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False, fontsize=7.5,
                   labelcolor="white")  # fmt: skip
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure

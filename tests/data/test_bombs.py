@@ -95,7 +95,9 @@ CASES = {
     "png-line": (lambda p: png(p / "a.png", 10**7, 1), "pictures.read", "a.png", "claims 10,000,000 x 1 pixels"),
     "png-square": (lambda p: png(p / "a.png", 20000, 20000), "pictures.read", "a.png", "claims.* pixels"),
     "bmp": (lambda p: bmp(p / "a.bmp", 60000, 60000), "pictures.read", "a.bmp", "claims too many pixels"),
-    "nifti-slices": (lambda p: nifti(p / "a.nii", (9, 9, 10**6), offset=544), "volumes.voxels", "a.nii", "claims 9 x 9 x 1000000"),
+    "nifti-slices": (
+        lambda p: nifti(p / "a.nii", (9, 9, 10**6), offset=544), "volumes.voxels", "a.nii", "claims 9 x 9 x 1000000",
+    ),
     "nifti-dims": (lambda p: nifti(p / "a.nii.gz", (32767,) * 3), "volumes.voxels", "a.nii.gz", "claims 32767 x"),
     "nifti-short": (lambda p: nifti(p / "a.nii.gz", (2000, 1000, 1000)), "volumes.voxels", "a.nii.gz", "is cut short"),
     "nifti-tail": (
@@ -226,9 +228,10 @@ def test_no_pickle_is_ever_loaded():
     for path in SOURCES:
         text = path.read_text(encoding="utf-8")
         for word in ("allow_pickle", "joblib", "import dill", "cloudpickle", "import shelve", "import marshal",
-                     "pickle.load", "pickle.Unpickler", "read_pickle", "torch.jit.load", "yaml.load(", "yaml.unsafe"):  # fmt: skip
+                     "pickle.load", "pickle.Unpickler", "read_pickle", "torch.jit.load", "yaml.load(",
+                     "yaml.unsafe"):  # fmt: skip
             assert word not in text, f"{path} has {word}"
         for call in text.split("torch.load(")[1:]:
             assert "weights_only=True" in call.split("\n")[0], f"{path} loads without weights_only"
-        for call in text.split("import pickle")[1:]:
+        if "import pickle" in text:
             assert path.name == "checkpoint.py"  # which names the error that torch raises for a file with code in it

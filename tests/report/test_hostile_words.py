@@ -119,7 +119,7 @@ def evil(make, tmp_path):
     backbone = plain.backbone.model_copy(update={"id": "<b>" + EVIL, "title": EVIL, "runtime": EVIL})
     found = plain.model_copy(
         update={"data": data, "backbone": backbone, "preprocessing": EVIL, "commit": EVIL,
-                "per_class": {"b" + EVIL: 0.7}}
+                "per_class": {"b" + EVIL: 0.7}, "seconds": {"features": 1.0, "images_encoded": 8.0, "fit": 0.5}}
     )  # fmt: skip
     n = 40
     patients = np.arange(n) // 2
