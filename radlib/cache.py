@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from radlib import assets, atomic, checked_array
+from radlib import assets, atomic, checked_array, privacy
 from radlib.errors import RadlibError, unknown_name
 
 KINDS = {  # folder of the cache -> what lies there
@@ -164,6 +164,15 @@ def _files(folder: Path) -> Iterator[Path]:
     return (path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else iter(())
 
 
+def verdict_in_words(found: Verdict, deleted: bool) -> str:
+    """The lines that ``radlib cache verify`` prints of one kind."""
+    words = f"{found.kind:14}{found.sound:>8,} sound"
+    words += f", {found.unchecked:,} without a checksum" if found.unchecked else ""
+    words += f", {found.swept:,} leftovers removed" if found.swept else ""
+    told = "deleted" if deleted else "damaged; the next run makes it again"
+    return privacy.public("\n".join([words, *(f"{'':14}{path}: {told}" for path in found.damaged)]))
+
+
 def in_words(found: Sequence[Shelf]) -> str:
     """The table that ``radlib cache list`` prints."""
     lines = [f"{assets.cache_dir()}, {shutil.disk_usage(assets.cache_dir()).free / 1e9:,.1f} GB free"]
@@ -171,4 +180,4 @@ def in_words(found: Sequence[Shelf]) -> str:
         half = f", {shelf.unfinished} unfinished" if shelf.unfinished else ""
         lines.append(f"  {shelf.kind:14}{shelf.size / 1e6:>12,.1f} MB{shelf.files:>8,} files  {shelf.what}{half}")
     lines.append(f"  {'together':14}{sum(shelf.size for shelf in found) / 1e6:>12,.1f} MB")
-    return "\n".join(lines)
+    return privacy.public("\n".join(lines))

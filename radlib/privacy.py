@@ -3,6 +3,7 @@
 What radlib prints names files, because a reader must find them. Who asks for help sends that text on.
 """
 
+import contextlib
 import os
 import re
 from collections.abc import Iterable
@@ -13,6 +14,8 @@ POSIX = re.compile(r"(?<![\w.~…:/])/(?:[^\s/'\"<>|,;()]+/)+[^\s/'\"<>|,;()]*")
 WINDOWS = re.compile(r"(?<!\w)[A-Za-z]:\\(?:[^\s\\'\"<>|,;()]+\\)*[^\s\\'\"<>|,;()]*")
 QUOTED = re.compile(r"(?<=')/[^'\n]+(?=')|(?<=\")/[^\"\n]+(?=\")")
 PATIENT = re.compile(r"(?i)\b(patients?(?: ids?)?)(\s*[:=]?\s*)(?!s\b)('[^'\n]*'|\"[^\"\n]*\"|(?=\S*\d)[\w.-]+)")
+# Names of images hold ids: only their kind is told.
+IMAGE = re.compile(r"(?i)(?<![\w.-])[^\s/\\'\"<>|,;]+(\.(?:png|jpe?g|tiff?|bmp|dcm|mat|nii(?:\.gz)?))(?!\w)")
 PUBLIC = ("/usr/", "/opt/", "/proc/", "/sys/", "/dev/", "/etc/")
 
 
@@ -30,6 +33,7 @@ def public(text: str, also: Iterable[str | Path] = ()) -> str:
         text = re.sub(re.escape(home) + r"(?=[/\\\s'\".,;:)]|$)", "~", text)
     for pattern in (QUOTED, POSIX, WINDOWS):
         text = pattern.sub(_last_part, text)
+    text = IMAGE.sub(r"(image)\1", text)
     text = PATIENT.sub(r"\1\2(id)", text)
     for name in _names():
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "(name)", text)
@@ -49,8 +53,8 @@ def _names() -> list[str]:
     import platform
 
     names = [platform.node(), os.environ.get("USER", "")]
-    try:
+    with contextlib.suppress(OSError, KeyError, ImportError):  # a user without a name, as in containers
         names.append(getpass.getuser())
-    except (OSError, KeyError, ImportError):
-        pass
-    return sorted({name for name in names if len(name) > 3 and name not in ("root", "localhost")}, key=len, reverse=True)
+    return sorted(
+        {name for name in names if len(name) > 3 and name not in ("root", "localhost")}, key=len, reverse=True
+    )

@@ -53,7 +53,7 @@ def sound(folder: Path) -> bool:
     digest = said.pop(SUM, None)
     if digest is None:
         return bool(said)
-    sign = (folder.resolve(), str(digest), _sizes(folder))
+    sign = (folder.resolve(), f"{digest} {said}", _sizes(folder))
     if sign not in _trusted:
         if _sum(folder, said) != digest:
             return False
