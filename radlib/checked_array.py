@@ -3,7 +3,6 @@
 import hashlib
 import json
 import math
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -29,26 +28,37 @@ def write_rows(path: Path, shape: tuple[int, ...], pieces: Iterable[np.ndarray])
 
     Raises OSError, and ValueError when the pieces are not `shape` together; neither leaves anything behind.
     """
-    part = path.with_name(f"{path.name}.part-{os.getpid()}")
     # The checksum stands in the header, before the bytes it is of: room for it is kept and filled in at the end.
     entry = {"dtype": "F32", "shape": list(shape), "data_offsets": [0, 4 * math.prod(shape)]}
     header = json.dumps({"__metadata__": {"sha256": "0" * 64}, NAME: entry}).encode()
     header += b" " * (-len(header) % 8)  # safetensors wants its data aligned
     digest, written = hashlib.sha256(), 0
+    with atomic.part(path) as part, open(part, "wb") as file:
+        file.write(len(header).to_bytes(8, "little") + header)
+        for piece in pieces:
+            content = np.ascontiguousarray(piece, dtype=np.float32).data
+            digest.update(content)
+            written += file.write(content)
+        if written != entry["data_offsets"][1]:
+            raise ValueError(f"{written} bytes came for an array of shape {shape}")
+        file.seek(8)
+        file.write(header.replace(b"0" * 64, digest.hexdigest().encode()))
+
+
+def sound(path: Path) -> bool:
+    """Whether `path` is an array of ours, of whatever shape, whose bytes are those that were written."""
     try:
-        with open(part, "wb") as file:
-            file.write(len(header).to_bytes(8, "little") + header)
-            for piece in pieces:
-                content = np.ascontiguousarray(piece, dtype=np.float32).data
-                digest.update(content)
-                written += file.write(content)
-            if written != entry["data_offsets"][1]:
-                raise ValueError(f"{written} bytes came for an array of shape {shape}")
-            file.seek(8)
-            file.write(header.replace(b"0" * 64, digest.hexdigest().encode()))
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
+        with open(path, "rb") as file:
+            length = int.from_bytes(file.read(8), "little")
+            if not 0 < length < HEADER_LIMIT:
+                return False
+            header = json.loads(file.read(length))
+            size = math.prod(header[NAME]["shape"]) * np.dtype(TYPES[header[NAME]["dtype"]]).itemsize
+            if path.stat().st_size != 8 + length + size:
+                return False
+            return hashlib.file_digest(file, "sha256").hexdigest() == header["__metadata__"]["sha256"]
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return False
 
 
 def read(path: Path, shape: tuple[int, ...], trusted: bool = False) -> np.ndarray | None:
@@ -66,6 +76,6 @@ def read(path: Path, shape: tuple[int, ...], trusted: bool = False) -> np.ndarra
             return None
         array = np.memmap(path, dtype=TYPES[header[NAME]["dtype"]], mode="r", offset=8 + length, shape=shape)
         whole = trusted or hashlib.sha256(array.data).hexdigest() == header["__metadata__"]["sha256"]
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
     return array if whole else None

@@ -15,12 +15,41 @@ from radlib.errors import RadlibError
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when done, 2 after one sentence on what is wrong, 130 when interrupted."""
     given = _parser().parse_args(arguments)
+    if given.log is not None:
+        return _logged(given, sys.argv[1:] if arguments is None else arguments)
+    return _told(given)
+
+
+def _logged(given: argparse.Namespace, arguments: list[str]) -> int:
+    from radlib import log
+
+    folders = [getattr(given, name, None) for name in ("data_root", "root", "out", "output", "save_masks")]
+    private = [place for folder in folders if folder for place in (folder, folder.expanduser().resolve())]
+    try:
+        with log.to(given.log, arguments, private):
+            code = _told(given)
+    except RadlibError as error:
+        print(f"radlib: {error}", file=sys.stderr)
+        return 2
+    print(f"log: {given.log}; look through it before you send it", file=sys.stderr)
+    return code
+
+
+def _told(given: argparse.Namespace) -> int:
+    """Run what was asked for; whatever is wrong becomes one sentence and a code."""
     try:
         code = int(given.command(given))
         sys.stdout.flush()
         return code
     except RadlibError as error:
         print(f"radlib: {error}", file=sys.stderr)
+        return 2
+    except MemoryError:
+        print(
+            "radlib: memory is full; end other programs, or ask for smaller images: finished features and epochs are "
+            "kept and the same command goes on from there.",
+            file=sys.stderr,
+        )
         return 2
     except BrokenPipeError:  # the reader of our output has seen enough, as in `radlib data check … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -36,6 +65,7 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="radlib", description="Re-run the tables of the paper's companion.")
     parser.add_argument("--version", action="version", version=f"radlib {__version__}")
+    parser.add_argument("--log", type=Path, metavar="FILE", help="keep what happens, without private paths, to send it")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
     run = commands.add_parser("run", help="execute one notebook by papermill, e.g. radlib run table04")
@@ -83,6 +113,22 @@ def _parser() -> argparse.ArgumentParser:
     standin.add_argument("--patients", type=int)
     standin.add_argument("--seed", type=int, default=0)
     standin.set_defaults(command=_standin)
+
+    doctor = commands.add_parser("doctor", help="what this machine has and lacks; 1 if something must be mended")
+    doctor.add_argument("--offline", action="store_true", help="ask the network for nothing")
+    doctor.set_defaults(command=_doctor)
+
+    cache = commands.add_parser("cache", help="what lies in the cache, whether it is sound, and how to clear it")
+    verbs = cache.add_subparsers(required=True, metavar="VERB")
+    listed = verbs.add_parser("list", help="what lies there, and how large it is")
+    listed.set_defaults(command=_cache_list)
+    cleared = verbs.add_parser("clear", help="delete one part of the cache, or all of it; all can be made again")
+    cleared.add_argument("kind", help="a name that radlib cache list shows, or all")
+    cleared.set_defaults(command=_cache_clear)
+    verified = verbs.add_parser("verify", help="compare every file with its checksum; 1 if one is damaged")
+    verified.add_argument("kind", nargs="?", default="all", help="a name that radlib cache list shows, or all")
+    verified.add_argument("--delete", action="store_true", help="delete what is damaged")
+    verified.set_defaults(command=_cache_verify)
     return parser
 
 
@@ -103,7 +149,7 @@ def _parameters(given: argparse.Namespace) -> dict[str, Any]:
     for name, value in given.parameter:
         try:
             parameters[name] = yaml.safe_load(value)
-        except yaml.YAMLError as error:
+        except (yaml.YAMLError, ValueError, RecursionError) as error:
             raise RadlibError(
                 f"Parameter '{name}' is no YAML value: {value}; quote text, e.g. \"['a', 'b']\"."
             ) from error
@@ -158,6 +204,38 @@ def _standin(given: argparse.Namespace) -> int:
 
     print(f"cohort: {standins.write(given.dataset, given.out, given.patients, given.seed)}")
     return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
+    from radlib import doctor
+
+    lines = doctor.look(network=not given.offline)
+    print(doctor.in_words(lines))
+    return int(any(line.level == "fault" for line in lines))
+
+
+def _cache_list(given: argparse.Namespace) -> int:
+    from radlib import cache
+
+    print(cache.in_words(cache.shelves()))
+    return 0
+
+
+def _cache_clear(given: argparse.Namespace) -> int:
+    from radlib import cache
+
+    print(f"{cache.clear(given.kind) / 1e6:,.1f} MB are free again.")
+    return 0
+
+
+def _cache_verify(given: argparse.Namespace) -> int:
+    from radlib import cache
+
+    damaged = 0
+    for found in cache.verify(given.kind, given.delete):
+        damaged += len(found.damaged)
+        print(cache.verdict_in_words(found, given.delete))
+    return int(damaged > 0 and not given.delete)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,33 @@
-"""The largest memory a piece of work held."""
+"""The largest memory a piece of work held, and what is left of it."""
 
+import contextlib
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 
 import psutil
 
 SECONDS_BETWEEN_LOOKS = 0.02
 MB = 1e6
+
+LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")  # of a container, of a Slurm job
+
+
+def free_bytes() -> int:
+    """Bytes that this process may still take: the system's, or what its container or its own limits leave."""
+    free = [int(psutil.virtual_memory().available)]
+    with contextlib.suppress(OSError, ValueError):  # no such files, or "max"
+        most, held = (int(Path(path).read_text()) for path in LIMITS)
+        free.append(most - held)
+    with contextlib.suppress(ImportError):  # Windows has no limits of this kind
+        import resource
+
+        most = resource.getrlimit(resource.RLIMIT_AS)[0]
+        if most != resource.RLIM_INFINITY:
+            free.append(most - int(psutil.Process().memory_info().vms))
+    return max(0, min(free))
 
 
 @dataclass

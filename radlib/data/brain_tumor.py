@@ -5,6 +5,7 @@ as character codes), ``image`` (int16, T1 contrast-enhanced, 512x512), ``tumorBo
 """
 
 import re
+import sys
 from pathlib import Path
 
 import h5py
@@ -17,6 +18,8 @@ from radlib.data.dataset import Dataset, Record
 from radlib.data.preprocess import clip_percentiles
 from radlib.errors import RadlibError
 
+MOST_NUMBERS = 2**24  # in one array: a slice of 4,096 x 4,096; the release's have a 64th of that
+LONGEST_ID = 64  # characters of a patient's id; the release's have 6 to 9
 CLASSES = ("meningioma", "glioma", "pituitary tumour")
 PAPER_PATIENTS, PAPER_TEST, PAPER_VALIDATION = 233, 70, 50  # authors' repository, patients
 
@@ -81,12 +84,30 @@ def read_transposed(root: Path, row: Record) -> np.ndarray:
 def read_mask(path: Path) -> np.ndarray:
     """Tumour mask `(H, W)` bool of one slice, upright."""
     with h5py.File(path, "r") as file:
+        _check_stored(path, file["cjdata"], "tumorMask")
         return np.asarray(file["cjdata/tumorMask"]).T > 0
 
 
 def _stored_image(path: Path) -> np.ndarray:
     with h5py.File(path, "r") as file:
+        _check_stored(path, file["cjdata"], "image")
         return np.asarray(file["cjdata/image"])
+
+
+def _check_stored(path: Path, record: h5py.Group, name: str) -> None:
+    """Raise if the array `name` claims more numbers than a slice has, or lies in another file than `path`.
+
+    HDF5 allows both without a byte of data: numbers never written are zero, and an array may be a window on any file.
+    """
+    found = record[name]
+    if not isinstance(found, h5py.Dataset):
+        raise TypeError(name)
+    if found.size is not None and found.size > MOST_NUMBERS:
+        shape = " x ".join(map(str, found.shape))
+        raise RadlibError(f"{path}: cjdata/{name} claims {shape} numbers; take the file from the release again.")
+    link = record.get(name, getlink=True)
+    if found.external or found.is_virtual or not isinstance(link, h5py.HardLink):
+        raise RadlibError(f"{path}: cjdata/{name} lies in another file; take the file from the release again.")
 
 
 def _numbered_files(root: Path) -> dict[int, Path]:
@@ -116,23 +137,31 @@ def _label_and_patient(path: Path) -> tuple[int, str]:
                 raise RadlibError(
                     f"{path} has no group 'cjdata'; move it away or take the file from the release again."
                 )
+            if not isinstance(file.get("cjdata", getlink=True), h5py.HardLink):
+                raise RadlibError(f"{path}: cjdata lies in another file; take the file from the release again.")
             record = file["cjdata"]
             absent = [name for name in ("label", "PID", "image") if name not in record]
             if absent:
                 raise RadlibError(f"{path} has no field 'cjdata/{absent[0]}'; take the file from the release again.")
+            for name in ("label", "PID", "image"):
+                _check_stored(path, record, name)
             label, codes = (np.asarray(record[name]).reshape(-1) for name in ("label", "PID"))
             shape, dtype = record["image"].shape, record["image"].dtype
             for name, values, kinds in (("label", label, "fiu"), ("PID", codes, "iu")):
-                if values.dtype.kind not in kinds or (name == "label" and len(values) != 1):
+                wrong = len(values) != 1 if name == "label" else len(values) > LONGEST_ID
+                if values.dtype.kind not in kinds or wrong:
                     raise RadlibError(
                         f"{path}: cjdata/{name} is not stored as in the release; take the file from there."
                     )
     except (TypeError, AttributeError) as error:  # a group where an array should be, or an array for the group
         raise RadlibError(f"{path}: cjdata is not built as in the release; take the file from there again.") from error
-    except OSError as error:
-        first = path.read_bytes()[:19]
+    except (OSError, RuntimeError, KeyError, ValueError) as error:  # what h5py raises for damaged files
+        with path.open("rb") as file:
+            first = file.read(19)
         why = "is a MATLAB v5 file" if first == b"MATLAB 5.0 MAT-file" else "is cut short or no MATLAB v7.3 file"
         raise RadlibError(f"{path} {why}; take the file from the release again.") from error
+    if not ((codes > 0) & (codes <= sys.maxunicode)).all():
+        raise RadlibError(f"{path}: cjdata/PID is no text; take the file from the release again.")
     patient = "".join(chr(code) for code in codes).strip()
     if label[0] not in (1, 2, 3):
         raise RadlibError(f"{path}: cjdata/label is {label[0]:g}; it must be 1 meningioma, 2 glioma or 3 pituitary.")

@@ -107,6 +107,11 @@ class Dataset:
             return read(self.root, record)
         except RadlibError:
             raise
+        except MemoryError as error:
+            raise RadlibError(
+                f"Memory is too full to read the {what} of {self.root / record['image']}; end other programs and run "
+                "again: what is finished is kept."
+            ) from error
         except Exception as error:  # decoders raise many kinds; the reader needs the file, not the kind
             where = self.root / record["image"]
             raise RadlibError(

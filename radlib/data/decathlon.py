@@ -162,7 +162,7 @@ def preparer(root: Path, table: pd.DataFrame, planes: dict[str, volumes.Plane], 
 def _about(path: Path) -> dict[str, list[object]]:
     try:
         about = json.loads(path.read_text(encoding="utf-8-sig"))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise RadlibError(f"{path} is no JSON file ({error}); take it from the release.") from error
     if not isinstance(about, dict) or not isinstance(about.get("training"), list):
         raise RadlibError(f"{path} has no list 'training'; take it from the release.")

@@ -2,6 +2,7 @@
 
 import os
 import warnings
+import zlib
 from pathlib import Path
 from typing import Any
 
@@ -10,12 +11,18 @@ import pydicom
 from pydicom.filereader import read_partial
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 
+from radlib.data import pictures
 from radlib.errors import RadlibError
 
 PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
 # What a frame's values mean; in enhanced CT and MR every frame may have its own (DICOM part 3, C.7.6.16.2.9).
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 UNDEFINED = 0xFFFFFFFF  # length of compressed pixel data
+MOST_FRAMES = 2**15  # of one file; a cine loop or an enhanced CT has some thousands
+LEAST_OF_FRAME = 8  # bytes that the smallest compressed frame takes: the head of its item
+MOST_DEFLATED = 1 << 28  # bytes that may come out of a deflated file; pydicom holds them all
+BLOCK = 1 << 14  # bytes unpacked at once: at most a thousand times as many come out
+FIRST_GROUP = 128 + 4 + 12  # bytes before what the length of the first group counts: preamble, DICM, that length itself
 
 
 def frames(path: Path) -> tuple[int, int, int]:
@@ -34,20 +41,30 @@ def frames(path: Path) -> tuple[int, int, int]:
     try:
         with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore")
+            _check_deflated(path)
             about = read_partial(file, stop_when=at_pixels)
             shape = int(about.get("NumberOfFrames") or 1), int(about.get("Rows") or 0), int(about.get("Columns") or 0)
             bits = int(about.get("BitsAllocated") or 0) * int(about.get("SamplesPerPixel") or 1)
             syntax = about.file_meta.get("TransferSyntaxUID")
+    except RadlibError:
+        raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
         raise RadlibError(f"{path} is no whole DICOM file; export it again.") from error
     if min(shape) < 1 or not lengths:
         kind = about.get("Modality", "unknown kind")
         raise RadlibError(f"{path} is a DICOM file without an image ({kind}); delete its row or name an image.")
+    if shape[0] > MOST_FRAMES or shape[1] * shape[2] > pictures.MOST_PIXELS:
+        raise RadlibError(
+            f"{path} claims {shape[0]:,} frames of {shape[2]:,} x {shape[1]:,} pixels; its header is damaged or it is "
+            "no radiograph: export it again."
+        )
     _check_decodable(path, syntax)
     promised = shape[0] * shape[1] * shape[2] * bits // 8
     if about.get("PhotometricInterpretation") == "YBR_FULL_422":
         promised = promised * 2 // 3  # colour is stored for every second pixel
     said, held = lengths
+    if said == UNDEFINED and held < shape[0] * LEAST_OF_FRAME:
+        raise RadlibError(f"{path} holds fewer frames than its header promises; export it again.")
     if said != UNDEFINED and (said < promised or (not syntax.is_deflated and held < promised)):
         raise RadlibError(f"{path} holds fewer pixels than its header promises; export it again.")
     return shape
@@ -91,6 +108,23 @@ def _meaning(about: pydicom.Dataset, frame: int) -> pydicom.Dataset:
         if k < len(items) and "PixelValueTransformationSequence" in items[k]:
             return items[k].PixelValueTransformationSequence[0]
     return about
+
+
+def _check_deflated(path: Path) -> None:
+    """Raise if a file whose whole data set is deflated unpacks to more than memory should be asked for."""
+    about = pydicom.filereader.read_file_meta_info(path)
+    if about.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+        return
+    unpacked, unpack = 0, zlib.decompressobj(-zlib.MAX_WBITS)
+    with open(path, "rb") as file:
+        file.seek(FIRST_GROUP + int(about.get("FileMetaInformationGroupLength") or 0))
+        while block := file.read(BLOCK):
+            unpacked += len(unpack.decompress(block))
+            if unpacked > MOST_DEFLATED:
+                raise RadlibError(
+                    f"{path} unpacks to more than {MOST_DEFLATED >> 20} MB; save it uncompressed or look whether it is "
+                    "the file you mean."
+                )
 
 
 def _check_decodable(path: Path, syntax: pydicom.uid.UID | None) -> None:

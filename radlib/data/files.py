@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 
 from radlib.data import dicom, pictures, slice_cache, volumes
 from radlib.errors import RadlibError
@@ -118,9 +117,12 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
 
 
 def _palette_or_gray(path: Path) -> np.ndarray:
-    with Image.open(path) as picture:
-        if picture.mode == "P":
-            colours = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
-            if (colours != colours[:, :1]).any():
-                return np.asarray(picture)[None]
+    try:
+        with pictures.opened(path) as picture:
+            if picture.mode == "P":
+                colours = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
+                if (colours != colours[:, :1]).any():
+                    return np.asarray(picture)[None]
+    except pictures.BROKEN as error:
+        raise RadlibError(f"{path} is not a whole picture ({error}); save the mask again.") from error
     return pictures.read(path)

@@ -1,6 +1,9 @@
 """PNG, JPEG and TIFF files: their size from the header, their pixels in stored units."""
 
 import os
+import struct
+import warnings
+import zlib
 from collections.abc import Hashable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -13,12 +16,20 @@ from tqdm import tqdm
 from radlib.errors import RadlibError
 
 # What Pillow raises for damaged files, whatever their kind.
-BROKEN = (OSError, SyntaxError, ValueError, Image.DecompressionBombError)
+BROKEN = (
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError),
+    *(struct.error, zlib.error, Image.DecompressionBombError),
+)
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow converts to gray
 GRAY_MODES = {"1", "L", "I", "I;16", "I;16L", "I;16B", "F", "LA", "La"}
 
 
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
+# Pillow looks at the content, not at the name: without this list a PostScript program called x.png would be run.
+FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
+MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
+TOO_LARGE = "its header is damaged or it is no radiograph: take the file again or export it smaller."
 FEW = 500  # files below which no progress bar is worth its line
 
 
@@ -65,12 +76,33 @@ def sizes(root: Path, names: Sequence[str], progress: bool = True) -> list[tuple
 
 
 def size(path: Path) -> tuple[int, int] | None:
-    """`(H, W)` in pixels from the header alone; None when the file is no picture Pillow can open."""
+    """`(H, W)` in pixels from the header alone; None when the file is no picture that can be opened.
+
+    One that claims more than `MOST_PIXELS` cannot be; `read` says so.
+    """
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             return picture.height, picture.width
-    except BROKEN:
+    except (*BROKEN, RadlibError):
         return None
+
+
+def opened(path: Path) -> Image.Image:
+    """The picture at `path` with only its header read, to be used in a ``with``.
+
+    Raises what `BROKEN` names for what is none, and RadlibError for one that claims more than `MOST_PIXELS`.
+    """
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # ours comes earlier than Pillow's error
+            picture = Image.open(path, formats=FORMATS)
+    except Image.DecompressionBombError as error:
+        raise RadlibError(f"{path} claims too many pixels; {TOO_LARGE}") from error
+    width, height = picture.size
+    if width * height > MOST_PIXELS or max(width, height) > MOST_ALONG:
+        picture.close()
+        raise RadlibError(f"{path} claims {width:,} x {height:,} pixels; {TOO_LARGE}")
+    return picture
 
 
 def read(path: Path) -> np.ndarray:
@@ -79,7 +111,7 @@ def read(path: Path) -> np.ndarray:
     Palettes are looked up; transparency is dropped, since a radiograph's alpha carries no tissue.
     """
     try:
-        with Image.open(path) as picture:
+        with opened(path) as picture:
             if picture.mode in GRAY_MODES:
                 gray = picture.convert("L") if picture.mode in ("1", "LA", "La") else picture
                 return np.asarray(gray, dtype=np.float32)[None]

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from tqdm import tqdm
 
-from radlib import assets, checked_array
+from radlib import assets, atomic, checked_array
 from radlib.errors import RadlibError
 
 ROWS_PER_SHARD = 64  # 6 MB of gray 224 px squares: what a killed run loses
@@ -47,6 +47,8 @@ def kept(
             wanted = [(len(inside), *shape) for shape in shapes]
             found = next((array for shape in wanted if (array := checked_array.read(path, shape)) is not None), None)
             if found is None:
+                if path.exists():
+                    print(f"{words}: {path.name} in the cache was damaged and is made again.")
                 array = np.stack(np.broadcast_arrays(*pool.map(read, inside)))
                 try:
                     place.mkdir(parents=True, exist_ok=True)
@@ -61,4 +63,5 @@ def kept(
                     raise RadlibError(f"{words} written to {place} read back damaged; check that disk.")
             shards.append(found)
             bar.update(len(inside))
+    atomic.sweep(place)
     return tuple(shards)

@@ -19,7 +19,7 @@ import numpy as np
 from filelock import FileLock
 from tqdm import tqdm
 
-from radlib import assets, checked_array
+from radlib import assets, atomic, checked_array
 from radlib.data import volumes
 from radlib.data.dataset import SAMPLED_BYTES
 from radlib.errors import RadlibError
@@ -79,6 +79,7 @@ def build(paths: Sequence[Path], axes: Sequence[int], title: str, progress: bool
         done = pool.map(lambda job: opened(*job), missing)
         for _ in tqdm(done, "unpacking volumes", len(missing), unit="volume", disable=not progress):
             pass
+    atomic.sweep(folder)
 
 
 def bytes_needed(paths: Sequence[Path]) -> int:

@@ -22,8 +22,9 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
         raise RadlibError(f"There is no {path}; {remedy or 'put it there.'}")
     try:
         # No header: pandas would rename a second column of one name, and shift rows that are longer than the header.
-        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None)
-    except (ValueError, UnicodeDecodeError) as error:
+        table = pd.read_csv(path, dtype=str, keep_default_na=False, encoding="utf-8-sig", header=None,
+                            compression=None)  # fmt: skip
+    except (ValueError, OSError, OverflowError) as error:
         why = " ".join(str(error).split())
         raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
     table = table.fillna("").apply(lambda column: column.str.strip())

@@ -14,12 +14,15 @@ from nibabel.filebasedimages import ImageFileError
 from nibabel.orientations import aff2axcodes, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
+from radlib import memory
 from radlib.errors import RadlibError
 
 SUFFIXES = (".nii", ".nii.gz")
 MOST_VOXELS = 2**31  # 4 GiB of int16; a whole-body CT has a quarter of that
 MOST_ALONG = 2**15 - 1  # along one axis: what NIfTI-1 can say
+MOST_BEFORE = 1 << 24  # bytes before the voxels (header and extensions), and after them: whatever is more is a bomb
 BLOCK = 1 << 20  # bytes unpacked at once
+SMALL = 1 << 29  # bytes for which free memory is not asked after: 512 MB
 HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; all others are taken for millimetres
 DAMAGED = (
@@ -144,16 +147,20 @@ def voxels(path: Path) -> np.ndarray:
 
     Whole numbers, however they are stored, become the smallest of uint8, int16 and int32 that holds them all; the rest
     becomes float32.
-    Raises RadlibError when the file ends before its voxels do.
+    Raises RadlibError when the file ends before its voxels do, and before anything is unpacked when memory has no room.
     """
     head = header(path)
+    _check_memory(head)
     try:
         with _stored(path) as file:
             stored = type(nibabel.load(path)).from_stream(file).dataobj
             slope, inter = stored.slope, stored.inter
             raw = np.asarray(stored.get_unscaled()).reshape(head.shape)
-            while file.read(BLOCK):  # to the very end, where gzip keeps the checksum of it all
-                pass
+            rest = 0
+            while block := file.read(BLOCK):  # to the very end, where gzip keeps the checksum of it all
+                rest += len(block)
+                if rest > MOST_BEFORE:
+                    raise RadlibError(f"{path} goes on long after its last voxel; take it from the release again.")
     except DAMAGED as error:
         raise RadlibError(f"{path} is cut short or damaged; take the file from the release again.") from error
     if slope != round(slope) or inter != round(inter):
@@ -227,6 +234,12 @@ def _check_spacing(path: Path) -> None:
     if kind is None:
         return  # no NIfTI, which nibabel says
     head = kind(start[: kind.sizeof_hdr], check=False)
+    before = float(head["vox_offset"])
+    if not 0 <= before <= MOST_BEFORE:  # nibabel would read that much into memory first
+        raise RadlibError(
+            f"{path} claims that its voxels begin at byte {before:.0f} (vox_offset in its header); take the file from "
+            "the release again."
+        )
     pixdim = head["pixdim"][1 : 1 + min(3, max(0, int(head["dim"][0])))]  # a picture of two axes may have no third
     if not (np.isfinite(pixdim) & (pixdim > 0)).all():
         raise RadlibError(
@@ -248,6 +261,17 @@ def _check_length(path: Path, image: nibabel.Nifti1Image, shape: tuple[int, ...]
         short = path.stat().st_size < expected
     if short:
         raise RadlibError(f"{path} is cut short; take the file from the release again.")
+
+
+def _check_memory(head: Header) -> None:
+    """Raise if the voxels and one scaled copy of them do not fit into memory."""
+    needed = 2 * int(np.prod(head.shape, dtype=object)) * head.dtype.itemsize
+    if needed < SMALL or (free := memory.free_bytes()) > needed:
+        return
+    raise RadlibError(
+        f"{head.path} takes {needed / 1e9:.1f} GB of memory to unpack and {free / 1e9:.1f} GB are free; end other "
+        "programs, use a machine with more memory, or look whether its header is damaged."
+    )
 
 
 def _unpacked_length(path: Path, enough: int) -> int:

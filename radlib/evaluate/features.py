@@ -52,6 +52,8 @@ class Features:
             return np.concatenate(list(flat))
         path = self.folder / f"whole-{shape[0]}.safetensors"
         if (found := checked_array.read(path, shape)) is None:
+            if path.exists():
+                print(f"{path.name} in the cache was damaged and is put together again.")
             frozen_shards.writing(path, lambda: checked_array.write_rows(path, shape, flat))
             found = checked_array.read(path, shape, trusted=True)
         if found is None:

@@ -29,7 +29,6 @@ from radlib.errors import RadlibError
 from radlib.models import runtime
 from radlib.models.backbones import Backbone
 
-STALE_SECONDS = 3600  # an unfinished file this old belongs to a run that was killed
 ROOM_LEFT = 1 << 28  # bytes that a run leaves free on the disk
 
 Encode = Callable[[np.ndarray], np.ndarray]  # images (b, 3, H, W) -> answers (b, *shape)
@@ -123,7 +122,7 @@ def compute(
                         _refuse_not_finite(values, dataset, backbone, low if image is None else None)
                         writing(paths[k], functools.partial(checked_array.write, paths[k], values))
                         shards[k] = checked_array.read(paths[k], values.shape)
-    _sweep(folder)
+    atomic.sweep(folder)
     whole = [shard for shard in shards if shard is not None]
     if len(whole) < len(shards):
         raise RadlibError(f"Features written to {folder} read back damaged; check that disk.")
@@ -230,13 +229,3 @@ def _refuse_not_finite(values: np.ndarray, dataset: Dataset, backbone: Backbone,
             f"'{backbone.spec.id}' gives NaN or infinite features for {len(bad)} images{named}; check its "
             "weights, or on a GPU use device 'cpu', whose float32 does not overflow."
         )
-
-
-def _sweep(folder: Path) -> None:
-    """Remove what killed runs left half-written; younger files may belong to a run beside this one."""
-    for part in folder.glob("*.part-*"):
-        try:
-            if time.time() - part.stat().st_mtime > STALE_SECONDS:
-                part.unlink()
-        except FileNotFoundError:  # the other run has just finished with it
-            pass

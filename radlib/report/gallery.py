@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from radlib.data import splits
 from radlib.data.dataset import Dataset
 from radlib.data.splits import SPLITS
-from radlib.report.plots import style
+from radlib.report.plots import literal, style
 
 COLUMNS = 5
 DPI = 144  # twice what a page shows, for fine screens
@@ -37,7 +37,7 @@ def samples(dataset: Dataset) -> Figure:
             for k, colour in enumerate(palette, start=1):
                 if (mask == k).any():
                     panel.contour(mask == k, levels=[0.5], colors=[colour], linewidths=1.0)
-        panel.set_title(title, fontsize=7.5, color="white", pad=3)
+        panel.set_title(literal(title), fontsize=7.5, color="white", pad=3)
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
 
@@ -59,7 +59,7 @@ def frequencies(dataset: Dataset) -> Figure:
         for shift, (split, share) in zip((-0.27, 0, 0.27), shares.items(), strict=True):
             places = np.arange(len(names)) + shift
             axes.barh(places, 100 * share, height=0.25, color=SPLIT_COLOURS[split], label=split)
-        axes.set_yticks(range(len(names)), [name.replace("_", " ") for name in names])
+        axes.set_yticks(range(len(names)), [literal(name.replace("_", " ")) for name in names])
         axes.invert_yaxis()
         axes.set_xlabel("% of pixels" if dataset.task == "segmentation" else "% of images")
         axes.grid(axis="y", visible=False)

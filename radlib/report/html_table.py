@@ -30,6 +30,11 @@ def head(columns: list[str], caption: str, title: str = "", tall: bool = False) 
 TAIL = "</tbody></table></div>"
 
 
+def heading(title: str, words: str = "") -> str:
+    """What stands above a table or plot: `title` in bold, which may be the name of a reader's folder, and `words`."""
+    return f"<p><strong>{escape(title)}</strong>{escape(words)}</p>"
+
+
 def name_cell(name: str, note: str) -> str:
     """A row's head: `name` and, small below it, `note`."""
     return f'<th scope="row">{escape(name)}{_small(note)}</th>'

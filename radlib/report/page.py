@@ -4,16 +4,24 @@ import contextlib
 import json
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from radlib import atomic
 from radlib.errors import RadlibError, unknown_name
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
+OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
+LESS_MEMORY = (
+    "what is finished is kept and the same command goes on from there: end other programs, or ask for less (a smaller "
+    "image_size or batch_size, fewer datasets or backbones)"
+)
 KEPT_METADATA = ("start_time", "end_time", "duration", "version")  # of papermill's, for the provenance of a page
 
 
@@ -44,12 +52,14 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
     for parameter in parameters:
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted)
+    parameters = plain(parameters)
     target = output or Path("_build") / known[name].parent.name / known[name].name
-    part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
     if target.is_dir():
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
+    part = atomic.unfinished(target, ".ipynb")
     try:
         target.parent.mkdir(parents=True, exist_ok=True)
+        atomic.sweep(target.parent)
         executed = papermill.execute_notebook(
             str(known[name]),
             str(part),
@@ -67,7 +77,13 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
             raise RadlibError(f"{error.evalue} ({where})") from None
         failed = target.with_name(f"{target.stem}.failed.ipynb")
         os.replace(part, failed)
+        if error.ename in OUT_OF_MEMORY:
+            raise RadlibError(f"C{where[1:]} ran out of memory; {LESS_MEMORY} (see {failed}).") from None
         raise RadlibError(f"C{where[1:]} failed with {error.ename}: {error.evalue}; see {failed}.") from None
+    except DeadKernelError as error:
+        raise RadlibError(
+            f"The kernel that ran {known[name].name} was killed, most likely because memory was full; {LESS_MEMORY}."
+        ) from error
     except OSError as error:
         raise RadlibError(
             f"The page cannot be written to {target} ({error.strerror}); choose another output."
@@ -76,6 +92,34 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         with contextlib.suppress(OSError):  # its folder may never have been one
             part.unlink()
     return target
+
+
+def plain(parameters: Mapping[str, object]) -> dict[str, Any]:
+    """`parameters` as they may be written into a notebook: text, numbers, true, false, null, lists and dicts of them.
+
+    Papermill makes Python of them, each one literal. Raises RadlibError, naming the parameter, for any other kind.
+    """
+    for name, value in parameters.items():
+        try:
+            text = json.dumps(value, ensure_ascii=False)
+            text.encode()  # halves of a character pair, which no notebook file can hold
+            if not _plain(value):
+                raise ValueError("a key that is no text")
+        except (TypeError, ValueError, RecursionError) as error:
+            raise RadlibError(
+                f"Parameter '{name}' is no text, number, list or dict of them ({error}); quote it as YAML wants it, "
+                "e.g. \"'2020-01-01'\"."
+            ) from error
+    return dict(parameters)
+
+
+def _plain(value: object) -> bool:
+    """Whether keys are text and no kind is one that JSON only resembles, such as a tuple."""
+    if isinstance(value, dict):
+        return all(type(key) is str and _plain(inner) for key, inner in value.items())
+    if isinstance(value, list):
+        return all(map(_plain, value))
+    return value is None or type(value) in (str, int, float, bool)
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

@@ -249,7 +249,7 @@ def table_html(sets: Sequence[PatchSet]) -> str:
             cells = html_table.name_cell(f"{one.kind}: {one.title}", one.source)
             cells += html_table.number_cell(n * h * w, f"{n} × {h} × {w}", decimals=0)
             cells += html_table.number_cell(d, decimals=0) + html_table.number_cell(len(one.script()) / 1e6, decimals=1)
-            cells += f'<td class="text">{html_table.text(words)}</td>'
+            cells += html_table.text_cell(words)
             cells += "".join(html_table.number_cell(value, decimals=4) for value in asdict(error).values())
             lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])

@@ -33,6 +33,11 @@ def style() -> Iterator[None]:
         yield
 
 
+def literal(words: str) -> str:
+    """Names of folders and classes as Matplotlib shows them as they are: no mathematics between dollars."""
+    return words.replace("$", r"\$")
+
+
 def auroc_intervals(table: list[Row], this_run: str) -> Figure:
     """Paper's numbers (diamonds) and measured ones with intervals, one line a backbone.
 
@@ -55,7 +60,7 @@ def mask_intervals(tables: Mapping[str, list[Row]], this_run: str) -> Figure:
                                       height_ratios=heights, squeeze=False)  # fmt: skip
         for axes, (title, table) in zip(panels[:, 0], tables.items(), strict=True):
             _intervals(axes, table, this_run)
-            axes.set_title(title, loc="left")
+            axes.set_title(literal(title), loc="left")
             axes.tick_params(axis="y", labelsize=8)
         panels[-1, 0].set_xlabel("mean of Dice and Jaccard on test, 95 % interval over patients")
         _legend_above(figure, list(panels[:, 0]))
@@ -75,9 +80,11 @@ def _intervals(axes: Axes, table: list[Row], this_run: str) -> None:
                 low, high = found.value - found.interval.low, found.interval.high - found.value
                 axes.errorbar(
                     found.value, y + shift, xerr=[[max(low, 0)], [max(high, 0)]], fmt=marker, color=colour,
-                    markersize=5, capsize=2.5, linewidth=1.3, label=words,
+                    markersize=5, capsize=2.5, linewidth=1.3, label=literal(words),
                 )  # fmt: skip
-    axes.set_yticks(range(len(table)), [textwrap.fill(_name(row), 36 if not row.note else 44) for row in table])
+    axes.set_yticks(
+        range(len(table)), [literal(textwrap.fill(_name(row), 36 if not row.note else 44)) for row in table]
+    )
     axes.set_ylim(len(table) - 0.4, -0.6)
     axes.grid(axis="y", visible=False)
 
@@ -114,7 +121,7 @@ def reliability(paths: Sequence[Path]) -> Figure:
             curve = calibration(arrays["labels"], arrays["scores"]).curve
             colour, mark = ROWS[number % len(ROWS)], MARKS[number % len(MARKS)]
             axes.plot(curve[:, 0], curve[:, 1], mark, color=colour, linestyle="-", markersize=4, linewidth=1.2,
-                      label=label(result.read(path)))  # fmt: skip
+                      label=literal(label(result.read(path))))  # fmt: skip
         axes.set(xlim=(0, 1), ylim=(0, 1), xlabel="mean probability of a bin", ylabel="share that bears the class")
         axes.legend(frameon=False)
         sns.despine(figure)
@@ -140,7 +147,7 @@ def few_shot(results: Sequence[Result]) -> Figure:
             y = np.array([found.value for found in mine])
             bars = np.array([[max(f.value - f.interval.low, 0), max(f.interval.high - f.value, 0)] for f in mine]).T
             axes.errorbar(x, y, yerr=bars, fmt=mark, color=colour, linestyle="-", markersize=5, capsize=2.5,
-                          linewidth=1.3, label=name)  # fmt: skip
+                          linewidth=1.3, label=literal(name))  # fmt: skip
             for place, found in zip(x, mine, strict=True):
                 axes.plot([place] * len(found.draws), found.draws, "_", color=colour, markersize=6, alpha=0.55)
         if not of_masks:  # what chance reaches

@@ -23,6 +23,7 @@ from radlib.report import html_table, mask_experiment, mask_recording, segmentin
 from radlib.report.gallery import DPI
 from radlib.report.mask_experiment import Segmenting, begin, split_of
 from radlib.report.mask_recording import NAMED_SCANS
+from radlib.report.plots import literal
 from radlib.report.result import Segmenter
 
 TABLE = "figure3"
@@ -128,13 +129,13 @@ def sheet(shown: Shown) -> Figure:
         for panel, mask, title in zip(line, masks, titles, strict=True):
             panel.set_axis_off()
             panel.imshow(pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="antialiased")
-            panel.set_title(title, fontsize=7.5, color="white", pad=3)
+            panel.set_title(literal(title), fontsize=7.5, color="white", pad=3)
             if mask is not None:
                 _outline(panel, mask, len(dataset.classes))
     drawn = [mask for case in cases for mask in (case.truth, *case.predicted.values())]
     seen = sorted({int(k) for mask in drawn for k in np.unique(mask)} - {0})
     handles = [Line2D([], [], color=_colour(k), linestyle=_stroke(k), linewidth=1.6) for k in seen]
-    names = [dataset.classes[k - 1] for k in seen]
+    names = [literal(dataset.classes[k - 1]) for k in seen]
     figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False, fontsize=7.5,
                   labelcolor="white")  # fmt: skip
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time

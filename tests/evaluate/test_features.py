@@ -210,7 +210,7 @@ def test_a_disk_too_full_for_that_file_is_one_sentence(cohort, backbone, monkeyp
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(features.checked_array.os, "replace", full)
+    monkeypatch.setattr(features.checked_array.atomic.os, "replace", full)
     with pytest.raises(RadlibError, match="No space left on device.*what is finished is kept"):
         small.rows()
     assert not list(small.folder.glob("*.part-*"))

@@ -4,6 +4,7 @@ They prove the pipeline and teach; no number made from them stands for the real 
 `STANDIN.json`, written last, so a folder without it is either somebody else's or a cohort that was cut short.
 """
 
+import hashlib
 import importlib
 import json
 import os
@@ -16,6 +17,9 @@ from radlib.alone import alone
 from radlib.data.catalog import TASKS
 from radlib.data.origin import MARKER
 from radlib.errors import RadlibError, unknown_name
+
+SUM = "sha256"  # of the cohort, in its marker
+_trusted: set[tuple[Path, str, str]] = set()  # cohorts that this process found sound
 
 
 def generator(name: str) -> ModuleType:
@@ -37,6 +41,48 @@ def marker(folder: Path) -> dict[str, object]:
     except (OSError, ValueError):
         return {}
     return read if isinstance(read, dict) else {}
+
+
+def sound(folder: Path) -> bool:
+    """Whether every file of the finished cohort in `folder` is as it was written; cohorts of radlib 0.1 have no sum."""
+    said = marker(folder)
+    digest = said.pop(SUM, None)
+    if digest is None:
+        return bool(said)
+    sign = (folder.resolve(), f"{digest} {said}", _sizes(folder))
+    if sign not in _trusted:
+        if _sum(folder, said) != digest:
+            return False
+        _trusted.add(sign)
+    return True
+
+
+def _sum(folder: Path, said: dict[str, object]) -> str:
+    """Sha256 of what the marker says, and of the name and content of every other file."""
+    whole = hashlib.sha256(json.dumps(said, sort_keys=True).encode())
+    for path in _files(folder):
+        with path.open("rb") as file:
+            content = hashlib.file_digest(file, "sha256").hexdigest()
+        whole.update(f"\0{path.relative_to(folder).as_posix()}\0{content}".encode())
+    return whole.hexdigest()
+
+
+def _sizes(folder: Path) -> str:
+    """Changes when a file is written to: names, sizes and times, which take a hundredth of reading it all."""
+    signs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _files(folder)]
+    return hashlib.sha256(repr(signs).encode()).hexdigest()
+
+
+def _files(folder: Path) -> list[Path]:
+    return sorted(path for path in folder.rglob("*") if path.is_file() and path.name != MARKER)
+
+
+def _was_ours(out: Path) -> bool:
+    """Whether `out` has a marker that can no longer be read, which nobody else writes."""
+    there = (out / MARKER).is_file()
+    if there:
+        print(f"The marker {out / MARKER} was damaged; the stand-in is made again.")
+    return there
 
 
 def write(name: str, out: Path | str, patients: int | None = None, seed: int = 0, progress: bool = True) -> Path:
@@ -67,8 +113,10 @@ def _written(make: ModuleType, wanted: dict[str, object], out: Path, progress: b
     """`out`, filled with the cohort that is `wanted` unless it holds it already."""
     found = marker(out)
     if found and {key: found.get(key) for key in wanted} == wanted:
-        return out
-    if out.exists() and not found and (not out.is_dir() or any(out.iterdir())):
+        if sound(out):
+            return out
+        print(f"The stand-in in {out} was damaged or changed and is made again.")
+    if out.exists() and not found and not _was_ours(out) and (not out.is_dir() or any(out.iterdir())):
         raise RadlibError(
             f"{out} is not empty and is not a stand-in (it has no {MARKER}), so nothing is written there; name "
             "an empty or a new folder."
@@ -80,7 +128,8 @@ def _written(make: ModuleType, wanted: dict[str, object], out: Path, progress: b
         raise RadlibError(f"{out.parent} cannot be written to ({error.strerror}); name another folder.") from error
     try:
         about = make.write(part, wanted["patients"], wanted["seed"], progress)
-        text = json.dumps({**about, **wanted}, indent=2, ensure_ascii=False)  # `wanted` is looked for next time
+        said = {**about, **wanted}  # `wanted` is looked for next time
+        text = json.dumps({**said, SUM: _sum(part, said)}, indent=2, ensure_ascii=False)
         (part / MARKER).write_text(text + "\n", encoding="utf-8")
         part.chmod(0o755)
         if out.exists():

@@ -1,0 +1,153 @@
+"""`radlib doctor`, `radlib cache` and `--log`: what is there is told, and nothing private is."""
+
+import os
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from radlib import assets, atomic, cache, checked_array, cli, doctor, privacy
+
+
+@pytest.fixture
+def filled(tmp_path, monkeypatch):
+    """A cache of its own with one sound, one damaged and one unfinished file of features, and linked downloads."""
+    folder, downloads = tmp_path / "cache", tmp_path / "downloads"
+    monkeypatch.setenv("RADLIB_CACHE", str(folder))
+    place = folder / "features" / "ab"
+    place.mkdir(parents=True)
+    downloads.mkdir()
+    (downloads / "theirs").write_text("not to be deleted")
+    (folder / "assets").symlink_to(downloads)
+    for k in range(2):
+        checked_array.write(place / f"{k}.safetensors", np.ones((3, 4), np.float32))
+    content = bytearray((place / "1.safetensors").read_bytes())
+    content[-1] ^= 1
+    (place / "1.safetensors").write_bytes(content)
+    dead = re.sub(r"-\d+-", "-999999999-", atomic.unfinished(place / "2.safetensors").name)
+    (place / dead).write_bytes(b"half")
+    return folder
+
+
+def test_list_counts_files_and_bytes(filled, capsys):
+    assert cli.main(["cache", "list"]) == 0
+    said = capsys.readouterr().out
+    assert re.search(r"features +0\.0 MB +3 files .*, 1 unfinished", said) and "together" in said
+    shelf = next(shelf for shelf in cache.shelves() if shelf.kind == "features")
+    assert shelf.size == sum(path.stat().st_size for path in (filled / "features").rglob("*") if path.is_file())
+
+
+def test_verify_finds_the_damaged_file_and_sweeps_the_leftover(filled, capsys):
+    assert cli.main(["cache", "verify"]) == 1
+    said = capsys.readouterr().out
+    assert "1.safetensors: damaged; the next run makes it again" in said and "1 sound, 1 leftovers removed" in said
+    assert sorted(path.name for path in (filled / "features/ab").iterdir()) == ["0.safetensors", "1.safetensors"]
+    assert cli.main(["cache", "verify", "features", "--delete"]) == 0
+    assert [path.name for path in (filled / "features/ab").iterdir()] == ["0.safetensors"]
+    assert cli.main(["cache", "verify"]) == 0
+
+
+def test_clear_deletes_one_part_or_all_and_never_what_a_link_leads_to(filled, capsys):
+    (filled / "somebody else's").mkdir()
+    assert cli.main(["cache", "clear", "features"]) == 0
+    assert not (filled / "features").exists() and (filled / "assets").exists()
+    assert cli.main(["cache", "clear", "all"]) == 0
+    assert os.listdir(filled) == ["somebody else's"]
+    assert (filled.parent / "downloads" / "theirs").exists()
+    assert cli.main(["cache", "clear", "feature"]) == 2
+    assert "no part of the cache called 'feature'; did you mean 'features'?" in capsys.readouterr().err
+
+
+def test_doctor_looks_at_everything_without_the_network(filled, capsys, monkeypatch):
+    monkeypatch.setattr(doctor.socket, "create_connection", lambda *_, **__: pytest.fail("the network was asked"))
+    assert cli.main(["doctor", "--offline"]) == 0
+    said = capsys.readouterr().out
+    for about in ("environment", "versions", "device", "memory", "cache", "disk", "downloads", "browser"):
+        assert re.search(rf"^(ok|note) +{about} ", said, re.M), about
+    assert str(filled.parent) not in said
+
+
+def test_doctor_asks_an_address_for_two_seconds_and_keeps_its_password(monkeypatch):
+    waited = []
+
+    def refuse(address, timeout):
+        waited.append((address, timeout))
+        raise OSError
+
+    monkeypatch.setattr(doctor.socket, "create_connection", refuse)
+    for name in ("HTTPS_PROXY", "https_proxy", "ALL_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PIP_INDEX_URL", "https://me:secret@mirror.example:8443/simple")
+    lines = doctor._network()
+    assert waited[0] == (("mirror.example", 8443), 2.0) and len(lines) == 2
+    assert "secret" not in doctor.in_words(lines) and "does not answer within 2 s" in lines[0].words
+
+
+def test_doctor_tells_an_unusable_cache_and_a_package_that_is_not_the_locked_one(tmp_path, monkeypatch, capsys):
+    (tmp_path / "file").write_text("")
+    monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "file" / "below"))
+    monkeypatch.setattr(doctor, "pinned", lambda: {"numpy": "0.1", "no-such-package": "1"})
+    assert cli.main(["doctor", "--offline"]) == 1
+    said = capsys.readouterr().out
+    assert re.search(r"^fault +cache +The cache folder .* cannot be written", said, re.M) and "1 to mend" in said
+    assert "(lock 0.1)" in said and "not installed: no-such-package" in said
+
+
+def test_the_lock_is_read_for_this_machine():
+    wanted = doctor.pinned()
+    assert wanted["numpy"] == np.__version__ and len(wanted) > 150 and "pywin32" not in wanted
+
+
+HOME = str(Path.home())
+
+
+@pytest.mark.parametrize(
+    "text, public",
+    [
+        (f"{HOME}/data/x.csv has no column", "~/data/x.csv has no column"),
+        ("/mnt/clinic/Smith John/manifest.csv, line 3", "…/Smith John/manifest.csv, line 3"),
+        ("'/mnt/clinic of mine/manifest.csv' is empty", "'…/manifest.csv' is empty"),
+        ("/srv/scans/1234567.dcm is cut short", "…/(image).dcm is cut short"),
+        ("images/MCUCXR_0001_0.png and b.nii.gz differ", "images/(image).png and (image).nii.gz differ"),
+        ("patient 'MR040240B' is in both", "patient (id) is in both"),
+        ("patient p17 is listed twice", "patient (id) is listed twice"),
+        ("of 30 patients", "of 30 patients"),
+        ("C:\\Users\\Smith\\scan.csv is missing", "…/scan.csv is missing"),
+        ("see https://example.org/a/b and /usr/lib/x", "see https://example.org/a/b and /usr/lib/x"),
+    ],
+)
+def test_what_is_private_in_a_sentence_is_left_out(text, public):
+    assert privacy.public(text, ["/mnt/clinic/Smith John"]) == public
+
+
+@given(
+    folders=st.lists(st.from_regex(r"[a-z0-9_]{3,12}", fullmatch=True), min_size=2, max_size=5, unique=True),
+    tail=st.text(),
+)
+def test_no_folder_of_an_absolute_path_is_left(folders, tail):
+    said = privacy.public(f"The file /mnt/{'/'.join('secret' + name for name in folders)} is bad. {tail}")
+    assert not any("secret" + name in said.split(" is bad.")[0] for name in folders[:-1])
+
+
+def test_a_log_can_be_sent(tmp_path, clinic, monkeypatch):
+    monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "cache"))
+    (clinic / "3.png").write_bytes(b"")
+    table = clinic / "manifest.csv"
+    table.write_text(table.read_text().replace("p7,", "smith77,", 1) + "30.png,smith77,sick\n")
+    log = tmp_path / "log.txt"
+    assert cli.main(["--log", str(log), "data", "check", "manifest", "--root", str(clinic)]) == 1
+    said = log.read_text()
+    assert said.startswith("$ radlib --log …/log.txt data check manifest --root …/clinic")
+    assert "ERROR" in said and "environment" in said
+    for private in (str(tmp_path), "3.png", "smith77", str(Path.home())):
+        assert private not in said
+
+
+def test_a_log_that_cannot_be_written_is_told_before_the_work(tmp_path, capsys):
+    assert cli.main(["--log", str(tmp_path), "cache", "list"]) == 2
+    told = capsys.readouterr()
+    assert "The log" in told.err and "cannot be written" in told.err and "together" not in told.out
+    assert assets.cache_dir()
