@@ -45,6 +45,19 @@ def _parser() -> argparse.ArgumentParser:
     _add_parameters(run)
     run.set_defaults(command=_run)
 
+    features = commands.add_parser("features", help="compute frozen features ahead of the pages that read them")
+    features.add_argument("dataset", help="montgomery, brain_tumor …, or manifest for a folder of your own")
+    features.add_argument("--backbone", required=True, help="a row of Table 2, or timm:NAME")
+    features.add_argument("--image-size", type=int, default=224, help="px, side of the square (default 224)")
+    features.add_argument("--patch-blocks", type=int, default=0, help="patch tokens of so many last blocks, for masks")
+    features.add_argument("--shards", default="1/1", metavar="K/N", help="only the K-th of N equal runs of shards")
+    features.add_argument("--samples", type=int, default=0, help="at most so many images, as Table 10 takes them")
+    features.add_argument("--data-root", type=Path, help="folder of your data; without it the stand-in is used")
+    features.add_argument("--protocol", default="ours", help="ours, or authors: images prepared as the authors' code")
+    features.add_argument("--seed", type=int, default=0, help="of the random-weights row")
+    features.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    features.set_defaults(command=_features)
+
     segment = commands.add_parser("segment", help="fit one segmenter to a dataset with masks, and save what it draws")
     segment.add_argument("dataset", help="montgomery, shenzhen, amos, msd_heart, or manifest for a folder of your own")
     segment.add_argument("--root", type=Path, required=True, help="folder of the copy")
@@ -117,6 +130,28 @@ def _run(given: argparse.Namespace) -> int:
     if given.data_root is not None:
         parameters["data_root"] = str(given.data_root.expanduser().resolve())
     print(f"page: {page.run(given.notebook, parameters, given.output)}")
+    return 0
+
+
+def _features(given: argparse.Namespace) -> int:
+    from radlib.evaluate.frozen_shards import Part
+    from radlib.report import frozen  # torch is slow to import and other commands do without it
+
+    number, _, of = given.shards.partition("/")
+    if not (number.isdigit() and of.isdigit()):
+        raise RadlibError(f"--shards is '{given.shards}'; write it as K/N, e.g. 1/4 for the first of four parts.")
+    asked = frozen.Frozen(
+        dataset=given.dataset,
+        backbone=given.backbone,
+        image_size=given.image_size,
+        blocks=given.patch_blocks,
+        samples=given.samples,
+        data_root=str(given.data_root.expanduser().resolve()) if given.data_root is not None else "",
+        protocol=given.protocol,
+        seed=given.seed,
+        device=given.device,
+    )
+    print(frozen.compute(asked, Part(int(number), int(of))))
     return 0
 
 
