@@ -59,7 +59,7 @@ def extract(
     progress: bool = True,
     part: Part = WHOLE,
 ) -> PatchTokens:
-    """Patch tokens of the images of `dataset` (of those of `part`) from at least the last `blocks` blocks of `backbone`.
+    """Patch tokens of `dataset` (of its `part`) from at least the last `blocks` blocks of `backbone`; cached.
 
     Errors are those of `frozen_shards.compute`, and RadlibError for a backbone without patch tokens.
     """

@@ -3,15 +3,18 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from radlib.errors import RadlibError, unknown_name
+from radlib.report import failed_page
 
 KEPT_METADATA = ("start_time", "end_time", "duration", "version")  # of papermill's, for the provenance of a page
 
@@ -26,15 +29,20 @@ def notebooks() -> dict[str, Path]:
     return found
 
 
-def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Path:
-    """Execute notebook `name` with `parameters` and write the page to `output`; returns it.
+def output_of(notebook: Path) -> Path:
+    """Where the page of `notebook` is written unless another place is named: ``_build/<its folder>/<its name>``."""
+    return Path("_build") / notebook.parent.name / notebook.name
 
-    `output` is by default ``_build/<its folder>/<notebook>.ipynb``. It appears only when every cell has run. What the
-    notebook prints, progress bars included, goes to this process's own streams while it runs.
+
+def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_failure: bool = False) -> Path:
+    """Execute notebook `name` with `parameters` and write the page to `output` (see `output_of`); returns it.
+
+    The page appears only when every cell has run; with `show_failure` a run that fails leaves a page that says so. What
+    the notebook prints, progress bars included, goes to this process's own streams while it runs.
 
     Raises:
-        RadlibError: unknown notebook or parameter, or what the notebook itself refused; any other failure names the
-            cell and keeps the executed notebook as ``<output>.failed.ipynb``.
+        RadlibError: unknown notebook or parameter; without `show_failure` also what the notebook itself refused, and
+            any other failure, which names the cell and keeps the executed notebook as ``<output>.failed.ipynb``.
     """
     known = notebooks()
     if name not in known:
@@ -43,7 +51,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
     for parameter in parameters:
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted)
-    target = output or Path("_build") / known[name].parent.name / known[name].name
+    target = output or output_of(known[name])
     part = target.with_name(f"{target.stem}.part-{os.getpid()}.ipynb")
     if target.is_dir():
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
@@ -60,14 +68,14 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         )
         nbformat.write(clean(executed), part)
         os.replace(part, target)
-    except PapermillExecutionError as error:
-        if error.ename == "RadlibError":
-            raise RadlibError(str(error.evalue)) from None
-        failed = target.with_name(f"{target.stem}.failed.ipynb")
-        os.replace(part, failed)
-        raise RadlibError(
-            f"Cell {error.exec_count} of {known[name].name} failed with {error.ename}: {error.evalue}; see {failed}."
-        ) from None
+    except (PapermillExecutionError, DeadKernelError) as error:
+        sentence = _told(error, known[name], part, target)
+        if not show_failure:
+            raise RadlibError(sentence) from None
+        reached = nbformat.read(part, as_version=4)
+        nbformat.write(clean(failed_page.make(reached, name, sentence)), part)
+        os.replace(part, target)
+        print(f"radlib: {sentence}", file=sys.stderr)
     except OSError as error:
         raise RadlibError(
             f"The page cannot be written to {target} ({error.strerror}); choose another output."
@@ -76,6 +84,20 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         with contextlib.suppress(OSError):  # its folder may never have been one
             part.unlink()
     return target
+
+
+def _told(error: PapermillExecutionError | DeadKernelError, notebook: Path, part: Path, target: Path) -> str:
+    """What stopped `notebook`, in one sentence; a failure of our own keeps the executed `part` beside `target`."""
+    if getattr(error, "ename", "") == "RadlibError":
+        return str(error.evalue)
+    failed = target.with_name(f"{target.stem}.failed.ipynb")
+    shutil.copyfile(part, failed)
+    if isinstance(error, DeadKernelError):
+        return (
+            f"The kernel of {notebook.name} died, most likely for want of memory; ask for smaller images or fewer "
+            f"backbones, or give it more; see {failed}."
+        )
+    return f"Cell {error.exec_count} of {notebook.name} failed with {error.ename}: {error.evalue}; see {failed}."
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
