@@ -7,6 +7,7 @@ cannot know: the plan, that nobody else works in this folder, and which pages sa
 import fcntl
 import importlib.util
 import json
+import re
 import shutil
 import subprocess
 import sys
@@ -24,6 +25,8 @@ from radlib.report import failed_page
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 WORK = Path("_build/scale")  # plan, reports of checks, stamps of features, logs
+SHOWN = 3  # files that a reason names
+JOB = re.compile(r"^rule (\w+):\n.*?^    output: (.*?)\n.*?^    reason: (.*?)$", re.MULTILINE | re.DOTALL)
 
 
 def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) -> int:
@@ -46,13 +49,29 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
         command += ["--forcerun", *again]
     if dry_run:
         atomic.replace(place, text)
-        return subprocess.run([*command, "--dry-run", "--", *targets], check=False).returncode
+        return _say_what_is_stale([*command, "--dry-run", "--", *targets])
     with _alone() as lock:
         atomic.replace(place, text)
         # The lock goes on in Snakemake: it is free when neither runs any more, however they ended.
         code = subprocess.run([*command, "--", *targets], check=False, pass_fds=[lock.fileno()]).returncode
     failed = _tell(planned)
     return code or int(failed)
+
+
+def _say_what_is_stale(command: list[str]) -> int:
+    """One line a job that would run: its rule, what it makes and why; Snakemake's own words name every input besides."""
+    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    if done.returncode:
+        print(done.stdout)
+        return done.returncode
+    jobs = [match.groups() for match in JOB.finditer(done.stdout)]
+    for rule, output, reason in jobs:
+        named, _, files = reason.partition(": ")
+        names = [str(Path(file).name) for file in files.split(", ") if file]
+        shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
+        print(f"{rule:9} {output}\n{'':9} {named}" + (f": {shown}" if files and shown not in output else ""))
+    print(f"{len(jobs)} jobs would run." if jobs else "Everything is up to date.")
+    return 0
 
 
 def _snakemake() -> list[str]:
