@@ -60,7 +60,9 @@ def test_the_whole_book_ends_in_the_site(own_cache, tmp_path, monkeypatch, capsy
     monkeypatch.chdir(tmp_path)
     assert cli.main(["run", "all", "-n"]) == 0
     told = capsys.readouterr().out
-    pages = len(run_all.WORKFLOW.parent.glob("*/*.ipynb").__class__ and list(run_all.WORKFLOW.parent.glob("notebooks/*.ipynb")))
+    pages = len(
+        run_all.WORKFLOW.parent.glob("*/*.ipynb").__class__ and list(run_all.WORKFLOW.parent.glob("notebooks/*.ipynb"))
+    )
     rules = re.findall(r"^(\w+) +_build", told, re.MULTILINE)
     assert rules.count("check") == 8 and rules.count("book") == 1 and rules.count("page") >= pages
     assert rules.index("book") == len(rules) - 1
@@ -136,4 +138,6 @@ def test_every_kind_of_job_has_its_row_of_resources():
     rows = {line.split(",")[0]: [int(number) for number in line.split(",")[1:]] for line in lines[1:]}
     assert lines[0] == "job,cores,memory_mb,gpus,minutes"
     assert {"check", "features", "tokens", "page", "book"} <= set(rows)
-    assert all(cores >= 1 and memory > 0 and gpus >= 0 and minutes > 0 for cores, memory, gpus, minutes in rows.values())
+    assert all(
+        cores >= 1 and memory > 0 and gpus >= 0 and minutes > 0 for cores, memory, gpus, minutes in rows.values()
+    )

@@ -72,7 +72,7 @@ def test_a_parameter_of_all_pages_reaches_those_that_know_it_and_a_page_has_the_
 
 
 def test_arguments_of_the_plan_are_those_that_the_command_understands():
-    awkward = "it's \"x\": [1], # no\ncomment"
+    awkward = 'it\'s "x": [1], # no\ncomment'
     found = plan.plan(["table04"], {"table04": {"data_note": awkward, "datasets": ["brain_tumor"], "controls": False}})
     words = shlex.split(found["pages"]["table04"]["arguments"])
     given = cli._parser().parse_args(["run", "table04", *words])
