@@ -1,16 +1,16 @@
-"""What the whole paper costs: hours and storage of every backbone on the true counts, and does cost grow with images alone?
+"""What the whole paper costs, hours and storage of every backbone on the true counts; does cost grow with images alone?
 
     python benchmarks/scale.py [--growth 200 2000 20000] [--images 96] [--gpu-tflops 100] [--json FILE]
 
-*The paper.* Its settings (workflow/paper.yaml) are planned as `radlib run all` plans them, with the counts of Table 1. What
-a network takes is counted in floating-point operations (torch's counter, a multiply and an add are two) and divided by
-a rate: on a CPU the one measured here, in this run, of ViT-S/14 through the whole way from file to shard; on a GPU one
-that is *stated*, not measured: --gpu-tflops, a rate sustained in half precision (100 of an A100's 312). No GPU took part.
+*The paper.* Its settings (workflow/paper.yaml) are planned as `radlib run all` plans them, with the counts of Table 1.
+What a network takes is counted in floating-point operations (torch's counter, a multiply and an add are two) and
+divided by a rate: on a CPU the one measured here, in this run, of ViT-S/14 all the way from file to shard; on a GPU
+one that is *stated*, not measured: --gpu-tflops, sustained in half precision (100 of an A100's 312). No GPU took part.
 A step of training is three times a forward pass. Decoders train on kept tokens, so their encoder is not in it.
 
-*Growth.* 1, 10 and 100 times as many images of a folder go through the same command, each in a process of its own with
-an empty cache: seconds an image should stay, and so should the memory that is the process's own. What is mapped from the
-cache's files is not counted: the system takes it back when it likes.
+*Growth.* 1, 10 and 100 times as many images of a folder go the same way, each in a process of its own with an empty
+cache: seconds an image should stay, and so should the memory that is the process's own. What is mapped from the cache's
+files is not counted: the system takes it back when it likes.
 """
 
 import argparse
@@ -22,8 +22,10 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from unittest import mock
 
 import numpy as np
 import timm
@@ -99,21 +101,15 @@ def of_scratch(kind: str, size: int, classes: int) -> float:
 
 
 def measured_rate(images: int) -> dict[str, float]:
-    """Operations a second of ViT-S/14 at 224 px from files into shards, on a stand-in, and what decoding alone takes."""
+    """Operations a second of ViT-S/14 at 224 px, files to shards, on a stand-in, and seconds to decode one."""
     root = standins.write("brain_tumor", assets.cache_dir() / "standins" / "brain_tumor")
     dataset = catalog.open_dataset("brain_tumor", root, progress=False)
     rows = np.linspace(0, len(dataset) - 1, images).round().astype(int)
-    few = dataset.__class__(**{**vars_of(dataset), "samples": dataset.samples.iloc[rows].reset_index(drop=True),
-                               "labels": dataset.labels[rows]})  # fmt: skip
+    few = replace(dataset, samples=dataset.samples.iloc[rows].reset_index(drop=True), labels=dataset.labels[rows])
     with tempfile.TemporaryDirectory() as folder:
-        os.environ["RADLIB_CACHE"], before = folder, os.environ.get("RADLIB_CACHE")
-        try:
-            (Path(folder) / "assets").symlink_to(
-                Path(before or assets.platformdirs.user_cache_dir("radlib")) / "assets"
-            )
+        (Path(folder) / "assets").symlink_to(assets.cache_dir() / "assets")
+        with mock.patch.dict(os.environ, {"RADLIB_CACHE": folder}):
             found = features.extract(few, backbones.load("vits14_random", 224), device="cpu", progress=False)
-        finally:
-            os.environ.pop("RADLIB_CACHE") if before is None else os.environ.update(RADLIB_CACHE=before)
     started = time.perf_counter()
     for row in range(min(images, 32)):
         few.read(row)
@@ -121,11 +117,6 @@ def measured_rate(images: int) -> dict[str, float]:
     per_image = found.seconds / images
     return {"images_per_second": 1 / per_image, "tflops": of_backbone("vits14_random", 224) / per_image / 1e12,
             "decode_seconds": decoding}  # fmt: skip
-
-
-def vars_of(dataset: Any) -> dict[str, Any]:
-    """The fields a dataset was made of."""
-    return {name: getattr(dataset, name) for name in dataset.__dataclass_fields__}
 
 
 def images_of(one: Frozen) -> int:
@@ -143,7 +134,7 @@ def bytes_of(one: Frozen) -> int:
 
 
 def every_backbone(rate: float, gpu: float) -> list[dict[str, Any]]:
-    """Ten rows of Table 2 on all eight datasets: features at 224 px of four, tokens of five blocks at 448 px of four."""
+    """Ten rows of Table 2 on eight datasets: features at 224 px of four, tokens of five blocks at 448 px of four."""
     table = []
     for name in backbones.names()[:10]:
         row = backbones.spec(name)
@@ -166,8 +157,10 @@ def every_backbone(rate: float, gpu: float) -> list[dict[str, Any]]:
 
 
 def every_page(rate: float, gpu: float) -> list[dict[str, Any]]:
-    """The pages with the paper's settings: hours of features (shared ones with the first page that reads them) and of
-    training, and what the cache holds then."""
+    """The pages with the paper's settings: hours of features and of training, and what the cache holds of it.
+
+    Features that pages share are counted with the first of them.
+    """
     given, seen, table = plan.settings(CHECKOUT / "workflow" / "paper.yaml"), set(), []
     known = {name: path for name, path in plan.page.notebooks().items() if name in reads._PAGES}
     for name, path in known.items():
@@ -193,7 +186,7 @@ def tuning(parameters: dict[str, Any], asked: list[Frozen]) -> float:
 
 
 def masks(page: str, parameters: dict[str, Any]) -> float:
-    """Decoders and networks from scratch: every learning rate for `epochs`, one for `refit_epochs`; Figure 2 left out."""
+    """Decoders and networks from scratch: every rate for `epochs`, one for `refit_epochs`; Figure 2 left out."""
     kinds = parameters.get("segmenters", ["linear", "unet_decoder"] if page == "figure3" else [])
     total = 0.0
     for dataset in parameters["datasets"] if kinds else []:

@@ -17,7 +17,8 @@ AGAIN = "## Re-run this page"
 def make(executed: NotebookNode, notebook: str, sentence: str) -> NotebookNode:
     """`executed`, the run of `notebook` as far as it came, as a page that begins with its failure.
 
-    The reader's home folder is written ``~``. The title stays, then comes the `sentence`, then every cell up to the one that failed, then how to run it again.
+    The title stays, then comes the `sentence`, then every cell up to the one that failed, then how to run it again. The
+    reader's home folder is written ``~``.
     """
     sentence = sentence.replace(str(Path.home()), "~")
     cells = [cell for cell in executed.cells if "papermill-error-cell-tag" not in cell.metadata.get("tags", [])]

@@ -32,9 +32,9 @@ Given = Mapping[str, Mapping[str, Any]]  # page, or EVERY_PAGE -> parameters to 
 def plan(names: Sequence[str] = (), given: Given | None = None, data_root: str = "") -> dict[str, Any]:
     """What pages `names` (all, if none is named) take, with parameters `given` and data below `data_root`.
 
-    Returns ``pages`` (short name -> notebook, output, arguments of ``radlib run``, datasets, frozen), ``datasets`` (id ->
-    root, whether it is simulated, and a hash of what is there) and ``frozen`` (key -> dataset, kind, arguments of
-    ``radlib features``, parts).
+    Returns ``pages`` (short name -> notebook, output, arguments of ``radlib run``, datasets, frozen), ``datasets``
+    (id -> root, whether it is simulated, and a hash of what is there) and ``frozen`` (key -> dataset, kind, arguments
+    of ``radlib features``, parts).
 
     Raises RadlibError for unknown pages, datasets and parameters, and for values that a page would refuse.
     """

@@ -5,6 +5,7 @@ cannot know: the plan, that nobody else works in this folder, and which pages sa
 """
 
 import fcntl
+import hashlib
 import importlib.util
 import json
 import re
@@ -25,6 +26,7 @@ from radlib.report import failed_page
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 WORK = Path("_build/scale")  # plan, reports of checks, stamps of features, logs
+SOURCES = ("radlib", "results/published")  # below the checkout
 SHOWN = 3  # files that a reason names
 JOB = re.compile(r"^rule (\w+):\n.*?^    output: (.*?)\n.*?^    reason: (.*?)$", re.MULTILINE | re.DOTALL)
 
@@ -35,11 +37,12 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     profile: a folder of ``workflow/profiles``, or any folder with a ``config.yaml`` for Snakemake. With `dry_run` what
     is out of date is told, with the reason, and nothing is run.
 
-    Returns 0 when all is made, 1 when a page failed (each is named, with its sentence) and Snakemake's status otherwise.
+    Returns 0 when all is made, 1 when a page failed (each is named, with its sentence), else Snakemake's status.
     Raises RadlibError without Snakemake, for an unknown profile, and when another run is going on in this folder.
     """
     program, folder = _snakemake(), _profile(profile)
     WORK.mkdir(parents=True, exist_ok=True)
+    planned = {**planned, "sources": str(_sources())}
     text = json.dumps(planned, indent=1).encode()
     place = WORK / ("plan-dry-run.json" if dry_run else "plan.json")  # a run may be going on
     targets = [page["output"] for page in planned["pages"].values()] if pages_only else ["book"]
@@ -59,7 +62,7 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
 
 
 def _say_what_is_stale(command: list[str]) -> int:
-    """One line a job that would run: its rule, what it makes and why; Snakemake's own words name every input besides."""
+    """Say of every job that would run its rule, what it makes and why."""
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         print(done.stdout)
@@ -95,6 +98,20 @@ def _limits() -> list[str]:
     gpus = torch.cuda.device_count() if torch.cuda.is_available() else 0
     words = [f"mem_mb={psutil.virtual_memory().total // 2**20}", *([f"gpu={gpus}"] if gpus else [])]
     return ["--resources", *words]
+
+
+def _sources() -> Path:
+    """A list of what every page is made of, with hashes; written anew, so newer than the pages, when one changes."""
+    lines = []
+    for folder in SOURCES:
+        for path in sorted((WORKFLOW.parent / folder).rglob("*")):
+            if path.is_file() and "__pycache__" not in path.parts and ".part-" not in path.name:
+                digest = hashlib.sha256(path.read_bytes()).hexdigest()
+                lines.append(f"{digest}  {path.relative_to(WORKFLOW.parent).as_posix()}\n")
+    text, place = "".join(lines).encode(), WORK / "package-and-published-results.sha256"
+    if not place.is_file() or place.read_bytes() != text:
+        atomic.replace(place, text)
+    return place
 
 
 @contextmanager
