@@ -7,6 +7,10 @@ import re
 import shutil
 import subprocess
 import sys
+import threading
+import time
+from pathlib import Path
+from unittest import mock
 
 import pytest
 
@@ -95,6 +99,55 @@ def test_a_page_that_fails_says_so_stops_no_other_and_is_tried_again(ask, capsys
     (clinic / "3.png").write_bytes(whole)
     assert ask(pages=("table02", "table04")) == 0
     assert "This page failed" not in (tmp_path / "_build/notebooks/table04_linear_probing.ipynb").read_text()
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Two Slurm nodes on this machine; returns what does `action` to a node."""
+    script, folder = run_all.WORKFLOW / "slurm_on_one_machine.sh", tmp_path / "slurm"
+    monkeypatch.setenv("CORES", "2")
+    monkeypatch.setenv("MEMORY_MB", "12000")
+    started = subprocess.run([script, "start", folder], capture_output=True, text=True)
+    if started.returncode:
+        subprocess.run([script, "stop", folder], check=False)
+        pytest.skip(f"two Slurm nodes do not start on this machine: {started.stderr.strip()}")
+    yield lambda action, node: subprocess.run([script, action, folder, node], check=True)
+    subprocess.run([script, "stop", folder], check=False)
+
+
+@needs_snakemake
+@needs_slurm
+def test_a_node_that_dies_in_the_middle_of_a_shard_costs_that_shard_and_no_byte(ask, cluster, clinic, tmp_path):
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    words = (run_all.WORKFLOW / "profiles/slurm/config.yaml").read_text().replace("latency-wait: 60", "latency-wait: 5")
+    words += "slurm-status-command: squeue\nslurm-no-requeue: true\nslurm-init-seconds-before-status-checks: 5\n"
+    (profile / "config.yaml").write_text(words)
+    big = {"backbones": ["vits14_random"], "image_size": 224}
+    done: list[int] = []
+    run = threading.Thread(target=lambda: done.append(ask("--profile", str(profile), **big)))
+    run.start()
+    killed = ""
+    while run.is_alive():
+        time.sleep(0.1)
+        logs = list(tmp_path.glob("_build/scale/logs/features.*.log"))
+        counts = [int(n) for log in logs for n in re.findall(r"(\d+)/30", log.read_text(errors="replace"))]
+        if not killed and counts and 0 < counts[-1] < 30:
+            (job,) = subprocess.run(
+                ["squeue", "-h", "-t", "R", "-o", "%N"], capture_output=True, text=True
+            ).stdout.split()
+            killed = job
+            cluster("kill", killed.removeprefix("node"))
+            assert not list(Path(os.environ["RADLIB_CACHE"]).glob("features/*/*.safetensors"))
+    assert killed and done == [0]
+    assert "30 images computed" in next(tmp_path.glob("_build/scale/features/*.txt")).read_text()
+    (there,) = Path(os.environ["RADLIB_CACHE"]).glob("features/*/0*.safetensors")
+    survived = there.read_bytes()
+    there.unlink()
+    words = ["features", "manifest", "--data-root", str(clinic), "--backbone", "vits14_random"]
+    with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "2"}):  # as resources.csv gives the job
+        subprocess.run([sys.executable, "-m", "radlib.cli", *words], check=True, capture_output=True)
+    assert there.read_bytes() == survived
 
 
 def test_two_runs_in_one_folder_are_refused_and_a_killed_one_leaves_no_lock(tmp_path, monkeypatch):
