@@ -5,6 +5,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import threading
@@ -99,6 +100,25 @@ def test_a_page_that_fails_says_so_stops_no_other_and_is_tried_again(ask, capsys
     (clinic / "3.png").write_bytes(whole)
     assert ask(pages=("table02", "table04")) == 0
     assert "This page failed" not in (tmp_path / "_build/notebooks/table04_linear_probing.ipynb").read_text()
+
+
+@needs_snakemake
+def test_a_run_that_is_killed_goes_on_by_the_same_line(ask, clinic, tmp_path):
+    big = {**QUICK, "backbones": ["vits14_random"], "image_size": 224}
+    words = [word for name, value in big.items() for word in ("-p", name, json.dumps(value))]
+    command = [sys.executable, "-m", "radlib.cli", "run", "all", "--data-root", str(clinic), "--pages", "table04", *words]
+    run = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    said = ""
+    while run.poll() is None and "8/30" not in said:
+        time.sleep(0.1)
+        said = "".join(log.read_text() for log in tmp_path.glob("_build/scale/logs/features.*"))
+    os.killpg(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    checked = (tmp_path / "_build/scale/check/manifest.json").stat().st_mtime_ns
+    assert ask(**big) == 0
+    assert "30 images computed" in next(tmp_path.glob("_build/scale/features/*.txt")).read_text()
+    assert (tmp_path / "_build/scale/check/manifest.json").stat().st_mtime_ns == checked
+    assert list(tmp_path.glob("_build/notebooks/table04*.ipynb"))
 
 
 @pytest.fixture
