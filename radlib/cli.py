@@ -68,12 +68,31 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--log", type=Path, metavar="FILE", help="keep what happens, without private paths, to send it")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="execute one notebook by papermill, e.g. radlib run table04")
-    run.add_argument("notebook", help="table04, figure2, claims … (make help lists them)")
+    run = commands.add_parser("run", help="execute one notebook by papermill, e.g. radlib run table04; or all of them")
+    run.add_argument("notebook", help="table04, figure2, claims … (make help lists them); all: the whole book, in jobs")
     run.add_argument("--data-root", type=Path, help="folder of your data; without it the stand-ins are used")
     run.add_argument("--output", type=Path, help="executed notebook (default: its own path below _build)")
+    run.add_argument("--show-failure", action="store_true", help="where a cell fails, write a page that says so")
     _add_parameters(run)
+    many = run.add_argument_group("of all", "Jobs by Snakemake; workflow/resources.csv says what each may take.")
+    many.add_argument("--profile", default="local", help="local, slurm, or a folder with a config.yaml of Snakemake's")
+    many.add_argument("--pages", nargs="+", default=[], metavar="NOTEBOOK", help="only these, without the site")
+    many.add_argument("--settings", type=Path, help="YAML of page: parameters, e.g. workflow/paper.yaml")
+    many.add_argument("-n", "--dry-run", action="store_true", help="say what is out of date and why; run nothing")
     run.set_defaults(command=_run)
+
+    features = commands.add_parser("features", help="compute frozen features ahead of the pages that read them")
+    features.add_argument("dataset", help="montgomery, brain_tumor …, or manifest for a folder of your own")
+    features.add_argument("--backbone", required=True, help="a row of Table 2, or timm:NAME")
+    features.add_argument("--image-size", type=int, default=224, help="px, side of the square (default 224)")
+    features.add_argument("--patch-blocks", type=int, default=0, help="patch tokens of so many last blocks, for masks")
+    features.add_argument("--shards", default="1/1", metavar="K/N", help="only the K-th of N equal runs of shards")
+    features.add_argument("--samples", type=int, default=0, help="at most so many images, as Table 10 takes them")
+    features.add_argument("--data-root", type=Path, help="folder of your data; without it the stand-in is used")
+    features.add_argument("--protocol", default="ours", help="ours, or authors: images prepared as the authors' code")
+    features.add_argument("--seed", type=int, default=0, help="of the random-weights row")
+    features.add_argument("--device", default="auto", help="auto, cpu, cuda, cuda:0 …")
+    features.set_defaults(command=_features)
 
     segment = commands.add_parser("segment", help="fit one segmenter to a dataset with masks, and save what it draws")
     segment.add_argument("dataset", help="montgomery, shenzhen, amos, msd_heart, or manifest for a folder of your own")
@@ -160,9 +179,42 @@ def _run(given: argparse.Namespace) -> int:
     from radlib.report import page  # papermill is slow to import and other commands do without it
 
     parameters = _parameters(given)
+    data_root = str(given.data_root.expanduser().resolve()) if given.data_root is not None else ""
+    if given.notebook == "all":
+        return _run_all(given, parameters, data_root)
     if given.data_root is not None:
-        parameters["data_root"] = str(given.data_root.expanduser().resolve())
-    print(f"page: {page.run(given.notebook, parameters, given.output)}")
+        parameters["data_root"] = data_root
+    print(f"page: {page.run(given.notebook, parameters, given.output, given.show_failure)}")
+    return 0
+
+
+def _run_all(given: argparse.Namespace, parameters: dict[str, Any], data_root: str) -> int:
+    from radlib.report import plan, run_all
+
+    settings = plan.settings(given.settings) if given.settings else {}
+    settings[plan.EVERY_PAGE] = {**settings.get(plan.EVERY_PAGE, {}), **parameters}
+    return run_all.run(plan.plan(given.pages, settings, data_root), given.profile, bool(given.pages), given.dry_run)
+
+
+def _features(given: argparse.Namespace) -> int:
+    from radlib.evaluate.frozen_shards import Part
+    from radlib.report import frozen  # torch is slow to import and other commands do without it
+
+    number, _, of = given.shards.partition("/")
+    if not (number.isdigit() and of.isdigit()):
+        raise RadlibError(f"--shards is '{given.shards}'; write it as K/N, e.g. 1/4 for the first of four parts.")
+    asked = frozen.Frozen(
+        dataset=given.dataset,
+        backbone=given.backbone,
+        image_size=given.image_size,
+        blocks=given.patch_blocks,
+        samples=given.samples,
+        data_root=str(given.data_root.expanduser().resolve()) if given.data_root is not None else "",
+        protocol=given.protocol,
+        seed=given.seed,
+        device=given.device,
+    )
+    print(frozen.compute(asked, Part(int(number), int(of))))
     return 0
 
 

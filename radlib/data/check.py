@@ -38,12 +38,16 @@ class Finding:
 
 @dataclass
 class Report:
-    """What was looked at and found; `counts` has a row a split: images and patients here and in the paper."""
+    """What was looked at and found; `counts` has a row a split: images and patients here and in the paper.
+
+    `fingerprint` is the dataset's, empty where it could not be opened.
+    """
 
     dataset: str
     root: str
     origin: str = ""
     note: str = ""
+    fingerprint: str = ""
     counts: list[dict[str, object]] = field(default_factory=list)
     findings: list[Finding] = field(default_factory=list)
     deep: bool = False
@@ -103,6 +107,10 @@ def check(name: str, root: Path | str, deep: bool = False, split_file: str = "",
         report.add("error", str(error))
         return report
     report.origin, report.note = dataset.origin, dataset.note
+    try:
+        report.fingerprint = dataset.fingerprint
+    except RadlibError as error:
+        report.add("error", str(error))
     _counts(report, dataset)
     _patients(report, dataset)
     _labels(report, dataset)

@@ -9,7 +9,7 @@ from radlib import checked_array
 from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
 from radlib.evaluate import frozen_shards
-from radlib.evaluate.frozen_shards import Encode, Layout
+from radlib.evaluate.frozen_shards import WHOLE, Encode, Layout, Part
 from radlib.models import runtime
 from radlib.models.backbones import Backbone
 
@@ -87,8 +87,9 @@ def extract(
     batch_size: int = 8,
     readers: int = 2,
     progress: bool = True,
+    part: Part = WHOLE,
 ) -> Features:
-    """Features of every image of `dataset`, from the cache where they lie there, else computed and kept.
+    """Features of every image of `dataset` (of those of `part`), from the cache where they lie there, else computed.
 
     Arguments and errors are those of `frozen_shards.compute`.
     """
@@ -113,5 +114,6 @@ def extract(
         batch_size=batch_size,
         readers=readers,
         progress=progress,
+        part=part,
     )
     return Features(parts, found.arrays, found.folder, found.computed, found.seconds, found.runtime)

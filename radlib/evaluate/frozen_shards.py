@@ -55,6 +55,29 @@ class Layout:
 
 
 @dataclass(frozen=True)
+class Part:
+    """The `number`-th (from 1) of `of` runs of neighbouring shards, as equal as whole shards allow: one job of many.
+
+    Who computes a shard does not show in its bytes, since batches never cross shards.
+    """
+
+    number: int = 1
+    of: int = 1
+
+    def __post_init__(self) -> None:
+        if not 1 <= self.number <= self.of:
+            raise RadlibError(f"Part {self.number}/{self.of} is none; the first of four is 1/4 and the last 4/4.")
+
+    def take(self, bounds: list[tuple[int, int]]) -> list[tuple[int, int]]:
+        """This part's shards of all `bounds`; none where there are fewer shards than parts."""
+        first, end = (len(bounds) * k // self.of for k in (self.number - 1, self.number))
+        return bounds[first:end]
+
+
+WHOLE = Part()
+
+
+@dataclass(frozen=True)
 class Shards:
     """`arrays` memory-mapped `(n, *shape)` in order, where they lie, what was computed in this call and how."""
 
@@ -76,12 +99,14 @@ def compute(
     batch_size: int = 8,
     readers: int = 2,
     progress: bool = True,
+    part: Part = WHOLE,
 ) -> Shards:
     """Answers for `n` images of `dataset` (all of its rows), from the cache where they lie there, else computed.
 
     `encoder` is called only if there is something to compute. `image` gives the image at a place where that is not
     simply the row of that number. `batch_size` images go through the backbone at once while `readers` threads decode
-    the next ones. Batches never cross a shard, so that a resumed run gives the same bytes.
+    the next ones. Batches never cross a shard, so that a resumed run gives the same bytes. With `part` only its shards
+    are looked at, and returned: the others are another job's.
 
     Raises:
         RadlibError: an unreadable image (named), answers that are not finite, a cache that cannot be written, a disk
@@ -92,7 +117,7 @@ def compute(
     get = image or (lambda row: model_input(dataset.read(row), size))
     numerics = runtime.name(device)
     folder = folder_of(dataset, backbone, layout, numerics)
-    bounds = layout.bounds(len(dataset) if n is None else n)
+    bounds = part.take(layout.bounds(len(dataset) if n is None else n))
     paths = [folder / _name(low) for low, _ in bounds]
     shapes = [(high - low, *layout.shape) for low, high in bounds]
     shards = [checked_array.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]

@@ -16,7 +16,7 @@ from radlib.data.dataset import Dataset
 from radlib.data.preprocess import normalised, unit_square
 from radlib.evaluate import augmentation, frozen_shards
 from radlib.evaluate.augmentation import Draws
-from radlib.evaluate.frozen_shards import Encode, Layout
+from radlib.evaluate.frozen_shards import WHOLE, Encode, Layout, Part
 from radlib.models import decoders, runtime
 from radlib.models.backbones import Backbone
 
@@ -57,8 +57,9 @@ def extract(
     device: str = "auto",
     readers: int = 2,
     progress: bool = True,
+    part: Part = WHOLE,
 ) -> PatchTokens:
-    """Patch tokens of every image of `dataset` from at least the last `blocks` blocks of `backbone`; cached.
+    """Patch tokens of `dataset` (of its `part`) from at least the last `blocks` blocks of `backbone`; cached.
 
     Errors are those of `frozen_shards.compute`, and RadlibError for a backbone without patch tokens.
     """
@@ -73,6 +74,7 @@ def extract(
         batch_size=BATCH,
         readers=readers,
         progress=progress,
+        part=part,
     )
     return PatchTokens(found.arrays, found.computed, found.seconds, found.runtime)
 

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import shutil
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,6 +16,7 @@ from papermill.exceptions import PapermillExecutionError
 
 from radlib import atomic
 from radlib.errors import RadlibError, unknown_name
+from radlib.report import failed_page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
@@ -35,15 +37,20 @@ def notebooks() -> dict[str, Path]:
     return found
 
 
-def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Path:
-    """Execute notebook `name` with `parameters` and write the page to `output`; returns it.
+def output_of(notebook: Path) -> Path:
+    """Where the page of `notebook` is written unless another place is named: ``_build/<its folder>/<its name>``."""
+    return Path("_build") / notebook.parent.name / notebook.name
 
-    `output` is by default ``_build/<its folder>/<notebook>.ipynb``. It appears only when every cell has run. What the
-    notebook prints, progress bars included, goes to this process's own streams while it runs.
+
+def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_failure: bool = False) -> Path:
+    """Execute notebook `name` with `parameters` and write the page to `output` (see `output_of`); returns it.
+
+    The page appears only when every cell has run; with `show_failure` a run that fails leaves a page that says so. What
+    the notebook prints, progress bars included, goes to this process's own streams while it runs.
 
     Raises:
-        RadlibError: unknown notebook or parameter, or what the notebook itself refused; any other failure names the
-            cell and keeps the executed notebook as ``<output>.failed.ipynb``.
+        RadlibError: unknown notebook or parameter; without `show_failure` also what the notebook itself refused, and
+            any other failure, which names the cell and keeps the executed notebook as ``<output>.failed.ipynb``.
     """
     known = notebooks()
     if name not in known:
@@ -53,7 +60,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted)
     parameters = plain(parameters)
-    target = output or Path("_build") / known[name].parent.name / known[name].name
+    target = output or output_of(known[name])
     if target.is_dir():
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
     part = atomic.unfinished(target, ".ipynb")
@@ -71,19 +78,14 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None) -> Pa
         )
         nbformat.write(clean(executed), part)
         os.replace(part, target)
-    except PapermillExecutionError as error:
-        where = f"cell {error.exec_count} of {known[name].name}"
-        if error.ename == "RadlibError":
-            raise RadlibError(f"{error.evalue} ({where})") from None
-        failed = target.with_name(f"{target.stem}.failed.ipynb")
-        os.replace(part, failed)
-        if error.ename in OUT_OF_MEMORY:
-            raise RadlibError(f"C{where[1:]} ran out of memory; {LESS_MEMORY} (see {failed}).") from None
-        raise RadlibError(f"C{where[1:]} failed with {error.ename}: {error.evalue}; see {failed}.") from None
-    except DeadKernelError as error:
-        raise RadlibError(
-            f"The kernel that ran {known[name].name} was killed, most likely because memory was full; {LESS_MEMORY}."
-        ) from error
+    except (PapermillExecutionError, DeadKernelError) as error:
+        sentence = _told(error, known[name], part, target)
+        if not show_failure:
+            raise RadlibError(sentence) from None
+        reached = nbformat.read(part, as_version=4)
+        nbformat.write(clean(failed_page.make(reached, name, sentence)), part)
+        os.replace(part, target)
+        print(f"radlib: {sentence}", file=sys.stderr)
     except OSError as error:
         raise RadlibError(
             f"The page cannot be written to {target} ({error.strerror}); choose another output."
@@ -120,6 +122,20 @@ def _plain(value: object) -> bool:
     if isinstance(value, list):
         return all(map(_plain, value))
     return value is None or type(value) in (str, int, float, bool)
+
+
+def _told(error: PapermillExecutionError | DeadKernelError, notebook: Path, part: Path, target: Path) -> str:
+    """What stopped `notebook`, in one sentence; a failure of our own keeps the executed `part` beside `target`."""
+    if isinstance(error, DeadKernelError):
+        return f"The kernel that ran {notebook.name} was killed, most likely because memory was full; {LESS_MEMORY}."
+    where = f"cell {error.exec_count} of {notebook.name}"
+    if error.ename == "RadlibError":
+        return f"{error.evalue} ({where})"
+    failed = target.with_name(f"{target.stem}.failed.ipynb")
+    shutil.copyfile(part, failed)
+    if error.ename in OUT_OF_MEMORY:
+        return f"C{where[1:]} ran out of memory; {LESS_MEMORY} (see {failed})."
+    return f"C{where[1:]} failed with {error.ename}: {error.evalue}; see {failed}."
 
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:

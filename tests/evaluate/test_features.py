@@ -13,6 +13,7 @@ from radlib.data.dataset import Dataset
 from radlib.data.preprocess import model_input
 from radlib.errors import RadlibError
 from radlib.evaluate import features
+from radlib.evaluate.frozen_shards import Part
 from radlib.models import backbones
 
 SIZE = 32
@@ -105,6 +106,43 @@ def test_a_killed_run_is_continued_to_the_same_bytes(cohort, backbone):
     resumed = features.extract(cohort, backbone, progress=False)
     assert resumed.computed == 24
     assert [path.read_bytes() for path in sorted(whole.folder.glob("*.safetensors"))] == expected
+
+
+def test_parts_in_any_order_give_the_bytes_of_a_run_in_one_go(cohort, backbone):
+    whole = features.extract(cohort, backbone, progress=False)
+    expected = {path.name: path.read_bytes() for path in whole.folder.glob("*.safetensors")}
+    for path in whole.folder.glob("*.safetensors"):
+        path.unlink()
+    for number, images in ((3, 8), (1, 16), (2, 16)):
+        found = features.extract(cohort, backbone, progress=False, part=Part(number, 3))
+        assert found.computed == images and len(found.shards) == 1
+    assert {path.name: path.read_bytes() for path in whole.folder.glob("*.safetensors")} == expected
+
+
+def test_a_part_leaves_the_shards_of_others_alone(cohort, backbone):
+    whole = features.extract(cohort, backbone, progress=False)
+    first, second, _ = sorted(whole.folder.glob("*.safetensors"))
+    second.write_bytes(b"another job is at this one")
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.folder.iterdir()}
+    first.unlink()
+    features.extract(cohort, backbone, progress=False, part=Part(1, 3))
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.folder.iterdir()}
+    assert after.pop(first)[0] == before.pop(first)[0]
+    assert after == before
+
+
+@pytest.mark.parametrize("shards, parts", [(0, 1), (1, 4), (7, 3), (12, 5)])
+def test_parts_are_all_shards_once_in_order_and_about_equal(shards, parts):
+    bounds = [(k, k + 1) for k in range(shards)]
+    taken = [Part(k + 1, parts).take(bounds) for k in range(parts)]
+    assert [one for part in taken for one in part] == bounds
+    assert max(map(len, taken)) - min(map(len, taken)) <= 1
+
+
+@pytest.mark.parametrize("number, of", [(0, 2), (3, 2), (1, 0)])
+def test_a_part_that_is_none_is_refused(number, of):
+    with pytest.raises(RadlibError, match=f"Part {number}/{of} is none"):
+        Part(number, of)
 
 
 @pytest.mark.parametrize("damage", ["cut short", "bit flipped", "emptied", "no header"])

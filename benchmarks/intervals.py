@@ -1,6 +1,6 @@
 """How long are intervals by resampled patients, and are they scikit-learn's?
 
-    python benchmarks/statistics.py [--resamples 1000] [--loop 10]
+    python benchmarks/intervals.py [--resamples 1000] [--loop 10]
 
 A cohort of the size of NIH Chest X-ray's test set: 25,596 images of 2,797 patients, 14 findings of its prevalences.
 `resampled_aurocs` resamples patients and gives the macro AUROC of each resample; the loop it is held against asks

@@ -1,0 +1,221 @@
+"""The book in jobs: its graph always, a run with Snakemake where it is installed."""
+
+import importlib.util
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from unittest import mock
+
+import pytest
+
+from radlib import cli
+from radlib.errors import RadlibError
+from radlib.report import failed_page, page, run_all
+
+SNAKEMAKE = importlib.util.find_spec("snakemake") is not None or shutil.which("snakemake") is not None
+needs_snakemake = pytest.mark.skipif(not SNAKEMAKE, reason="Snakemake is not installed; pip install 'radlib[scale]'")
+needs_slurm = pytest.mark.skipif(
+    shutil.which("slurmctld", path=f"{os.environ['PATH']}:/usr/sbin") is None or os.geteuid() != 0,
+    reason="Slurm is not installed (Debian: apt install slurm-wlm munge), or this is not root",
+)
+QUICK = {
+    "datasets": ["manifest"],
+    "backbones": ["efficientnet_lite0"],
+    "image_size": 32,
+    "epochs": 2,
+    "resamples": 100,
+    "controls": False,
+}
+
+
+@pytest.fixture
+def ask(clinic, own_cache, tmp_path, monkeypatch):
+    """`radlib run all` on a folder of small pictures; page and the words of the parameters that are not `QUICK`'s."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+
+    def run(*words, pages=("table04",), **parameters):
+        arguments = ["run", "all", "--data-root", str(clinic), "--pages", *pages]
+        for name, value in {**QUICK, **parameters}.items():
+            arguments += ["-p", name, json.dumps(value)]
+        return cli.main([*arguments, *words])
+
+    return run
+
+
+@needs_snakemake
+def test_the_graph_goes_from_checks_over_features_to_pages(ask, capsys, tmp_path):
+    assert ask("-n") == 0
+    told = capsys.readouterr().out
+    assert re.findall(r"^(\w+) +_build", told, re.MULTILINE) == ["check", "features", "page"]
+    assert "3 jobs would run." in told and told.count("Missing output files") == 3
+    assert not list(tmp_path.rglob("*.txt")) and not (tmp_path / "_build" / "notebooks").exists()
+
+
+@needs_snakemake
+def test_the_whole_book_ends_in_the_site(own_cache, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "all", "-n"]) == 0
+    told = capsys.readouterr().out
+    rules = re.findall(r"^(\w+) +_build", told, re.MULTILINE)
+    assert rules.count("check") == 8 and rules.count("book") == 1 and rules.count("page") == len(page.notebooks())
+    assert rules.index("book") == len(rules) - 1
+
+
+@needs_snakemake
+def test_what_ran_is_up_to_date_until_something_changes_and_says_why(ask, capsys, tmp_path, clinic):
+    assert ask() == 0
+    (made,) = tmp_path.glob("_build/notebooks/*.ipynb")
+    assert "This run: your data" in made.read_text()
+    (stamp,) = tmp_path.glob("_build/scale/features/*.txt")
+    assert "30 images computed" in stamp.read_text()
+    assert len(list(tmp_path.glob("results/own/table04/*.json"))) == 2
+    capsys.readouterr()
+    assert ask("-n") == 0 and "Everything is up to date." in capsys.readouterr().out
+    assert ask("-n", epochs=3) == 0
+    told = capsys.readouterr().out
+    assert "1 jobs would run." in told and "arams have changed" in told
+    (clinic / "3.png").write_bytes((clinic / "4.png").read_bytes())
+    assert ask("-n") == 0
+    assert "3 jobs would run." in capsys.readouterr().out
+
+
+@needs_snakemake
+def test_a_page_that_fails_says_so_stops_no_other_and_is_tried_again(ask, capsys, tmp_path, clinic):
+    whole = (clinic / "3.png").read_bytes()
+    (clinic / "3.png").write_bytes(b"no picture")
+    assert ask(pages=("table02", "table04")) == 1
+    assert "table04 failed, its page says so" in (said := capsys.readouterr().err) and "3.png" in said
+    assert failed_page.sentence_of(tmp_path / "_build/notebooks/table02_backbones.ipynb") == ""
+    made = tmp_path / "_build/notebooks/table04_linear_probing.ipynb"
+    assert "3.png" in failed_page.sentence_of(made) and made.stat().st_mtime == 0
+    assert ask("-n", pages=("table02", "table04")) == 0
+    assert "Forced execution" in (told := capsys.readouterr().out) and "table02" not in told
+    (clinic / "3.png").write_bytes(whole)
+    assert ask(pages=("table02", "table04")) == 0
+    assert "This page failed" not in made.read_text()
+
+
+@needs_snakemake
+def test_a_run_that_is_killed_goes_on_by_the_same_line(ask, clinic, tmp_path):
+    big = {**QUICK, "backbones": ["vits14_random"], "image_size": 224}
+    words = [word for name, value in big.items() for word in ("-p", name, json.dumps(value))]
+    command = [
+        sys.executable,
+        "-m",
+        "radlib.cli",
+        "run",
+        "all",
+        "--data-root",
+        str(clinic),
+        "--pages",
+        "table04",
+        *words,
+    ]
+    run = subprocess.Popen(command, start_new_session=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    said = ""
+    while run.poll() is None and "8/30" not in said:
+        time.sleep(0.1)
+        said = "".join(log.read_text() for log in tmp_path.glob("_build/scale/logs/features.*"))
+    os.killpg(run.pid, signal.SIGKILL)
+    assert run.wait() == -signal.SIGKILL
+    checked = (tmp_path / "_build/scale/check/manifest.json").stat().st_mtime_ns
+    assert ask(**big) == 0
+    assert "30 images computed" in next(tmp_path.glob("_build/scale/features/*.txt")).read_text()
+    assert (tmp_path / "_build/scale/check/manifest.json").stat().st_mtime_ns == checked
+    assert list(tmp_path.glob("_build/notebooks/table04*.ipynb"))
+
+
+@pytest.fixture
+def cluster(tmp_path, monkeypatch):
+    """Two Slurm nodes on this machine; returns what does `action` to a node."""
+    script, folder = run_all.WORKFLOW / "slurm_on_one_machine.sh", tmp_path / "slurm"
+    monkeypatch.setenv("CORES", "2")
+    monkeypatch.setenv("MEMORY_MB", "12000")
+    started = subprocess.run([script, "start", folder], capture_output=True, text=True)
+    if started.returncode:
+        subprocess.run([script, "stop", folder], check=False)
+        pytest.skip(f"two Slurm nodes do not start on this machine: {started.stderr.strip()}")
+    yield lambda action, node: subprocess.run([script, action, folder, node], check=True)
+    subprocess.run([script, "stop", folder], check=False)
+
+
+@needs_snakemake
+@needs_slurm
+def test_a_node_that_dies_in_the_middle_of_a_shard_costs_that_shard_and_no_byte(ask, cluster, clinic, tmp_path):
+    profile = tmp_path / "profile"
+    profile.mkdir()
+    words = (run_all.WORKFLOW / "profiles/slurm/config.yaml").read_text().replace("latency-wait: 60", "latency-wait: 5")
+    words += "slurm-status-command: squeue\nslurm-no-requeue: true\nslurm-init-seconds-before-status-checks: 5\n"
+    (profile / "config.yaml").write_text(words)
+    big = {"backbones": ["vits14_random"], "image_size": 224}
+    done: list[int] = []
+    run = threading.Thread(target=lambda: done.append(ask("--profile", str(profile), **big)))
+    run.start()
+    killed = ""
+    while run.is_alive():
+        time.sleep(0.1)
+        logs = list(tmp_path.glob("_build/scale/logs/features.*.log"))
+        counts = [int(n) for log in logs for n in re.findall(r"(\d+)/30", log.read_text(errors="replace"))]
+        if not killed and counts and 0 < counts[-1] < 30:
+            (job,) = subprocess.run(
+                ["squeue", "-h", "-t", "R", "-o", "%N"], capture_output=True, text=True
+            ).stdout.split()
+            killed = job
+            cluster("kill", killed.removeprefix("node"))
+            assert not list(Path(os.environ["RADLIB_CACHE"]).glob("features/*/*.safetensors"))
+    assert killed and done == [0]
+    assert "30 images computed" in next(tmp_path.glob("_build/scale/features/*.txt")).read_text()
+    (there,) = Path(os.environ["RADLIB_CACHE"]).glob("features/*/0*.safetensors")
+    survived = there.read_bytes()
+    there.unlink()
+    words = ["features", "manifest", "--data-root", str(clinic), "--backbone", "vits14_random"]
+    with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "2"}):  # as resources.csv gives the job
+        subprocess.run([sys.executable, "-m", "radlib.cli", *words], check=True, capture_output=True)
+    assert there.read_bytes() == survived
+
+
+def test_two_runs_in_one_folder_are_refused_and_a_killed_one_leaves_no_lock(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run_all.WORK.mkdir(parents=True)
+    hold = "import sys; from radlib.report import run_all\n"
+    hold += "with run_all._alone(): print('held', flush=True); sys.stdin.read()"
+    holder = subprocess.Popen([sys.executable, "-c", hold], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert holder.stdout is not None and holder.stdout.readline() == "held\n"
+    with pytest.raises(RadlibError, match="Another run is going on"), run_all._alone():
+        pass
+    holder.kill()
+    holder.wait()
+    with run_all._alone():
+        pass
+
+
+def test_without_snakemake_one_sentence_says_how_to_get_it(monkeypatch):
+    monkeypatch.setattr(run_all.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(run_all.shutil, "which", lambda name: None)
+    with pytest.raises(RadlibError, match=r"pip install 'radlib\[scale\]'"):
+        run_all._snakemake()
+
+
+def test_an_unknown_profile_is_refused_and_a_folder_of_ones_own_is_not(tmp_path):
+    with pytest.raises(RadlibError, match="no profile called 'slum'; did you mean 'slurm'"):
+        run_all._profile("slum")
+    (tmp_path / "config.yaml").write_text("cores: 1\n")
+    assert run_all._profile(str(tmp_path)) == tmp_path
+
+
+def test_every_kind_of_job_has_its_row_of_resources():
+    lines = (run_all.WORKFLOW / "resources.csv").read_text().splitlines()
+    rows = {line.split(",")[0]: [int(number) for number in line.split(",")[1:]] for line in lines[1:]}
+    assert lines[0] == "job,cores,memory_mb,gpus,minutes"
+    assert {"check", "features", "tokens", "page", "book"} <= set(rows)
+    assert all(
+        cores >= 1 and memory > 0 and gpus >= 0 and minutes > 0 for cores, memory, gpus, minutes in rows.values()
+    )
