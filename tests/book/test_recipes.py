@@ -22,7 +22,7 @@ def blocks(name: str) -> list[tuple[str, str]]:
 
 
 def run(code: str) -> None:
-    for line in code.splitlines():
+    for line in code.replace("\\\n", "").splitlines():
         command, *words = shlex.split(line)
         assert command == "radlib" and cli.main(words) == 0, line
 
