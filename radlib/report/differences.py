@@ -18,6 +18,7 @@ from radlib.report import experiment, few_shot_masks, html_table, probing, resul
 from radlib.report.blocks import whose
 from radlib.report.few_shot_masks import FewShotMasks
 from radlib.report.html_table import Interval
+from radlib.report.leaderboard import METHOD_WORDS
 from radlib.report.mask_experiment import Segmenting
 from radlib.report.probing import Probing
 from radlib.report.result import Result
@@ -83,7 +84,7 @@ def chosen_on_test(dataset: Dataset, settings: Probing) -> Effect:
         labels[test], peeking.scores, honest.scores, patients, resamples=settings.resamples, seed=settings.seed
     )
     ours = macro_auroc(labels[test], honest.scores)
-    of = f"{dataset.title}, {result.ORIGIN_WORDS[dataset.origin]}: {backbone.spec.title}, linear probe"
+    of = f"{dataset.title}, {result.ORIGIN_WORDS[dataset.origin]}: {_short(backbone.spec.title)}, linear probe"
     return Effect("choice-on-test", of, "macro AUROC", ours, ours + difference, (interval.low, interval.high))
 
 
@@ -200,7 +201,12 @@ def of_results(published: Sequence[Path], this_run: Sequence[Path]) -> list[Effe
 
 
 def _of(found: Result) -> str:
-    return f"{whose(found)}: {significance.label(found)}, {significance.row_note(found).split(':')[0]}"
+    return f"{whose(found)}: {_short(found.backbone.title)}, {METHOD_WORDS[found.protocol]}"
+
+
+def _short(title: str) -> str:
+    """A backbone's architecture, without what else its title says."""
+    return title.split(",")[0]
 
 
 def _contrast(name: str, paths: Sequence[Path]) -> Effect:
@@ -210,8 +216,9 @@ def _contrast(name: str, paths: Sequence[Path]) -> Effect:
 
 
 def effects_html(effects: Sequence[Effect]) -> str:
-    """Every effect measured, a line each."""
+    """Every effect measured, a line each, in the order of the points."""
     titles = {each.id: each.title for each in differences()}
+    effects = sorted(effects, key=lambda each: list(titles).index(each.id))
     lines = html_table.head(
         ["Point", "Here", "Theirs", "Theirs less here", "Metric"],
         "Scores on test our way and the authors', and theirs less ours with its 95 % interval over patients where both "

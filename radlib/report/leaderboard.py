@@ -150,26 +150,23 @@ def table_html(entries: Sequence[Entry], kind: Kind) -> str:
         caption += (
             " ≈ the highest value lies within the row's 95 % interval over patients. Rows called control have no place."
         )
-    lines = html_table.head(
-        ["Row", "Dataset", "Method", "Score", "Place", "Test patients", "Where", "Metric"], caption, tall=True
-    )
+    patients = [] if kind == "paper" else ["Test patients"]
+    columns = ["Row", "Dataset", "Score", "Place", "Method", *patients, "Where", "Metric"]
+    lines = html_table.head(columns, caption, tall=True)
     for entry, place in zip(mine, places(mine), strict=True):
         marks = {"kind": KIND_WORDS[kind], "dataset": entry.dataset, "method": entry.method, "table": entry.table}
         marked = "".join(f' data-{name}="{escape(value)}"' for name, value in marks.items())
-        score = measured_cell(entry.found) if entry.found else html_table.number_cell(entry.value)
-        number = int(place.split()[0]) if place else None
-        lines.append(
-            f"<tr{marked}>"
-            + html_table.name_cell(entry.row, entry.note)
-            + html_table.text_cell(entry.dataset)
-            + html_table.text_cell(entry.method)
-            + score
-            + html_table.number_cell(number, decimals=0, shown=place or "{}")
-            + html_table.number_cell(entry.found.n_patients if entry.found else None, decimals=0)
-            + html_table.text_cell(entry.table)
-            + html_table.text_cell(entry.metric)
-            + "</tr>"
-        )
+        cells = [
+            html_table.name_cell(entry.row, entry.note),
+            html_table.text_cell(entry.dataset),
+            measured_cell(entry.found) if entry.found else html_table.number_cell(entry.value),
+            html_table.number_cell(int(place.split()[0]) if place else None, decimals=0, shown=place or "{}"),
+            html_table.text_cell(entry.method),
+            *([html_table.number_cell(entry.found.n_patients, decimals=0)] if entry.found else []),
+            html_table.text_cell(entry.table),
+            html_table.text_cell(entry.metric),
+        ]
+        lines.append(f"<tr{marked}>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])
 
 

@@ -6,7 +6,7 @@ from html import escape
 
 from matplotlib.figure import Figure
 
-QUALITY = 82  # of WebP, 0 to 100: a sheet of radiographs takes a tenth of its PNG, and no grey moves by more than a few
+QUALITY = 76  # of WebP, 0 to 100: a sheet of radiographs takes a tenth of its PNG, and no grey moves by more than a few
 
 
 def html(figure: Figure, alt: str) -> str:

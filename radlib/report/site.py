@@ -20,6 +20,7 @@ KINDS = {"stand-in": "simulated patients", "paper": "the paper's data", "own": "
 SYMBOL: dict[Word, str] = {"supported": "✓", "partly": "◐", "not supported": "✗", "no numbers": "–"}
 PICTURE = "_static/shared.png"
 DESCRIPTION_LENGTH = 200  # characters, what most who show a link print
+ICON_RULES = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"[^"]*"\}')  # one for each of two thousand icons
 NEEDS_REPOSITORY = ("use_repository_button", "use_edit_page_button", "use_issues_button")
 
 
@@ -92,6 +93,14 @@ def shared_link(
     context["metatags"] = context.get("metatags", "") + "\n".join(tags)
 
 
+def roles(
+    app: Sphinx, pagename: str, templatename: str, context: dict[str, Any], doctree: nodes.document | None
+) -> None:
+    """The bibliography as a list of list items: the role that docutils gives its entries is no part of a list."""
+    if "citation-list" in context.get("body", ""):
+        context["body"] = context["body"].replace('role="doc-biblioentry"', 'role="listitem"')
+
+
 def describe(doctree: nodes.document) -> str:
     """The first paragraph of a page, cut at a word."""
     for paragraph in doctree.findall(nodes.paragraph):
@@ -117,6 +126,8 @@ def lighten(app: Sphinx, exception: Exception | None) -> None:
             *fonts.glob("fa-regular*"),
         ]:
             file.unlink(missing_ok=True)  # some are named twice
+        for sheet in static.glob("styles/*.css"):
+            sheet.write_text(ICON_RULES.sub("", sheet.read_text(encoding="utf-8")), encoding="utf-8")
         script = static / "scripts" / "fontawesome.js"
         if script.is_file():
             script.write_text("// The icons are in icons.css.\n", encoding="utf-8")
@@ -128,5 +139,6 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("radlib-found", Found)
     app.connect("config-inited", buttons)
     app.connect("html-page-context", shared_link)
+    app.connect("html-page-context", roles)
     app.connect("build-finished", lighten)
     return {"version": __version__, "parallel_read_safe": True, "parallel_write_safe": True}

@@ -1,0 +1,73 @@
+"""The pages that say how to add a model or a dataset: short, and their code runs as it is written."""
+
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from radlib import cli
+from radlib.data import catalog
+
+BOOK = Path(__file__).resolve().parents[2] / "book"
+LONGEST = 40  # lines, code included
+
+
+def blocks(name: str) -> list[tuple[str, str]]:
+    """(language, code) of every block of the page `name`, in order."""
+    return re.findall(r"^```(python|bash)\n(.*?)^```$", (BOOK / name).read_text(), re.MULTILINE | re.DOTALL)
+
+
+def run(code: str) -> None:
+    for line in code.replace("\\\n", "").splitlines():
+        command, *words = shlex.split(line)
+        assert command == "radlib" and cli.main(words) == 0, line
+
+
+@pytest.mark.parametrize("name", ["add_model.md", "add_dataset.md"])
+def test_a_recipe_is_short(name):
+    assert len((BOOK / name).read_text().splitlines()) <= LONGEST
+
+
+def test_the_recipe_for_a_model_works_as_written(clinic, own_cache, tmp_path, monkeypatch, capsys):
+    clinic.rename(tmp_path / "my_hospital")
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {}
+    for language, code in blocks("add_model.md"):
+        if language == "python":
+            exec(code, names)
+        else:
+            run(f"{code.strip()} -p resamples 100 -p image_size 64")
+    assert "'input': 'pooled'" in capsys.readouterr().out
+    assert {path.name for path in Path("results/own/table04").glob("*file_mine*.json")} >= {
+        "my_hospital__file_mine__linear_probe__64px.json"
+    }
+    assert names["probe"].scores.shape[1] == 2
+
+
+def test_the_recipe_for_a_dataset_works_as_written(own_cache, tmp_path, monkeypatch, capsys):
+    rng = np.random.default_rng(0)
+    for k in range(24):
+        folder = tmp_path / "my_ward" / ("sick" if k // 2 % 2 else "well")
+        folder.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(rng.integers(0, 200, (40, 40), dtype=np.uint8)).save(folder / f"p{k // 2}_{k % 2}.png")
+    (reader, *others) = [code for language, code in blocks("add_dataset.md") if language == "python"]
+    assert not others
+    (tmp_path / "ward.py").write_text(reader)
+    import radlib.data
+
+    monkeypatch.setattr(radlib.data, "__path__", [*radlib.data.__path__, str(tmp_path)])
+    monkeypatch.setitem(catalog.TASKS, "ward", "binary")  # what the page writes into the catalogue
+    monkeypatch.setattr(catalog, "NAMES", (*catalog.TASKS, "manifest"))
+    monkeypatch.chdir(tmp_path)
+    try:
+        (commands,) = [code for language, code in blocks("add_dataset.md") if language == "bash"]
+        check, page = commands.strip().splitlines()
+        run(check)
+        assert "No error was found" in capsys.readouterr().out
+        assert page.startswith("radlib run table04") and "-p datasets \"['ward']\"" in page
+    finally:
+        sys.modules.pop("radlib.data.ward", None)
