@@ -30,7 +30,7 @@ from radlib.report import html_table
 from radlib.report.patch_columns import Column
 
 SOURCES = Path(__file__).with_name("explorer")
-FILES = ("eigenvectors", "components", "files", "panels", "scatter", "state", "controls", "explorer")
+FILES = ("eigenvectors", "components", "files", "panels", "scatter", "state", "controls", "view", "explorer")
 DIRECTIONS = 128
 ASKED = 400  # patches whose cosines to all others are compared
 PICTURE, JPEG_QUALITY = 320, 85  # px and per cent, of the gray images

@@ -50,7 +50,7 @@ export function percentile(sorted, q) {
   return sorted[low] + (place - low) * (sorted[Math.min(low + 1, sorted.length - 1)] - sorted[low]);
 }
 
-/** +1 or -1: what turns centred scores so that their longer tail, or with tails alike the farthest score, is positive. */
+/** +1 or -1: what turns centred scores so that their longer tail, or with tails alike the farthest, is positive. */
 export function turn(scores) {
   let squares = 0, cubes = 0, farthest = 0;
   for (const score of scores) {
@@ -81,8 +81,8 @@ function count(into, set, patch, sign) {
 
 /**
  * Squares and products about each image's own mean (`own`) or about the mean of all: {matrix (d x d), mean (of all),
- * total, between}: `total` is the matrix's trace for whole tokens, `between` the share of all variance that lies between
- * the images' means.
+ * total, between}. `total` is what the matrix's trace would be for whole tokens, `between` the share of all variance
+ * that lies between the images' means.
  */
 function scatter(parts, d, own) {
   const matrix = new Float64Array(d * d), sum = new Float64Array(d);
@@ -98,7 +98,8 @@ function scatter(parts, d, own) {
   if (!own) about(matrix, d, null, sum, 1 / n);
   for (let i = 0; i < d; i++) for (let j = 0; j < i; j++) matrix[j * d + i] = matrix[i * d + j];
   const total = squares - dot(sum, sum) / n;
-  return { matrix, mean: sum.map((value) => value / n), total: own ? within : total, between: Math.max(0, 1 - within / total) };
+  const between = Math.max(0, 1 - within / total);
+  return { matrix, mean: sum.map((value) => value / n), total: own ? within : total, between };
 }
 
 /** Add products (or nothing) less the outer product of a sum with itself, times `weight`, below the diagonal. */
@@ -117,13 +118,23 @@ function scoresOf(set, patches, axes, means) {
   axes.forEach((axis, c) => {
     const column = columns[c];
     for (let p = 0; p < patches.length; p++) {
-      const patch = patches[p];
-      let sum = -shifts[Math.floor(patch / per)][c];
-      for (let i = 0, at = patch * d; i < d; i++, at++) sum += axis[i] * features[at];
-      column[p] = sum;
+      column[p] = project(axis, features, patches[p] * d) - shifts[Math.floor(patches[p] / per)][c];
     }
   });
   return columns;
+}
+
+/** `dot` once more for features, whose numbers are of another type: a function of its own stays quick for both. */
+function project(axis, features, at) {
+  let a = 0, b = 0, c = 0, d = 0, i = 0;
+  for (; i + 3 < axis.length; i += 4, at += 4) {
+    a += axis[i] * features[at];
+    b += axis[i + 1] * features[at + 1];
+    c += axis[i + 2] * features[at + 2];
+    d += axis[i + 3] * features[at + 3];
+  }
+  for (; i < axis.length; i++, at++) a += axis[i] * features[at];
+  return a + b + c + d;
 }
 
 /** "above" or "below": the side that fewer border patches lie on; the smaller side if they are as many. */
@@ -154,7 +165,7 @@ export function solver(set, k = COMPONENTS) {
     return all;
   });
   const kept = images.map(() => moments(d)), inside = new Uint8Array(n * per);
-  const firsts = {}, warm = {};
+  const singles = images.map((image) => [image]), firsts = {}, warm = {};
 
   const fit = (parts, patches, fitting, size, key) => {
     const { matrix, total, mean, between } = scatter(Object.values(parts), d, fitting !== "joint");
@@ -167,7 +178,7 @@ export function solver(set, k = COMPONENTS) {
     return { columns, between, explained: found.values.map((value) => Math.max(0, value) / total) };
   };
 
-  const first = (fitting) => (firsts[fitting] ??= (fitting === "single" ? images.map((i) => [i]) : [images]).map((group) => {
+  const first = (fitting) => (firsts[fitting] ??= (fitting === "single" ? singles : [images]).map((group) => {
     const patches = group.flatMap(patchesOf), parts = only(whole, group);
     const { columns, explained } = fit(parts, patches, fitting, 3, `first ${fitting} ${group}`);
     const sorted = Float64Array.from(columns[0]).sort();
@@ -177,7 +188,8 @@ export function solver(set, k = COMPONENTS) {
   return ({ fitting = "centred", threshold = null, side = null } = {}) => {
     const scores = Array.from({ length: k }, () => new Float64Array(n * per).fill(NaN));
     const one = new Float64Array(n * per), keep = new Uint8Array(n * per);
-    const groups = first(fitting).map(({ group, patches, scores: ofFirst, explained: explainedFirst, low, high, rule }) => {
+    const groups = first(fitting).map(({ group, patches, scores: ofFirst, explained: explainedFirst, ...all }) => {
+      const { low, high, rule } = all;
       const cut = threshold === null ? rule : low + threshold * (high - low);
       const above = Array.from(ofFirst, (score) => score > cut), ruled = lessOfTheBorder(above, h, w);
       const chosen = side ?? ruled;
@@ -206,8 +218,8 @@ export function solver(set, k = COMPONENTS) {
 }
 
 /**
- * A solution in colour, {rgba (4 N bytes, half transparent black where not kept), unit (3 columns of N)}: `rgb` says which
- * component (from 0) each channel shows, `flips` which components are turned round, `scaling` "range" or "deviation".
+ * A solution in colour, {rgba (4 N bytes, half transparent black where not kept), unit (3 columns of N)}: `rgb` says
+ * which component (from 0) each channel shows, `flips` which are turned round, `scaling` is "range" or "deviation".
  * `unit` are scores on the scale whose 0 and 1 are the ends of a channel, not cut off.
  */
 export function colours(solution, { rgb, flips, scaling }) {
@@ -249,14 +261,16 @@ function deviations(values) {
 export function cosines(set, patch, own = false) {
   const { n, h, w, d, features, norms } = set, per = h * w, out = new Float32Array(norms.length);
   const means = Array.from({ length: n }, (_, image) => own ? meanOf(set, image) : new Float64Array(d));
-  const token = (p) => features.subarray(p * d, (p + 1) * d), imageOf = (p) => Math.floor(p / per);
-  const length = (p, mean) => Math.sqrt(Math.max(0, norms[p] ** 2 - 2 * dot(token(p), mean) + dot(mean, mean)));
-  const x = token(patch), m = means[imageOf(patch)], scale = length(patch, m);
-  const shifted = Float64Array.from(x, (value, i) => value - m[i]);
+  const imageOf = (p) => Math.floor(p / per), squares = means.map((mean) => dot(mean, mean));
+  const length = (p, image) =>
+    Math.sqrt(Math.max(0, norms[p] ** 2 - 2 * project(means[image], features, p * d) + squares[image]));
+  const m = means[imageOf(patch)], scale = length(patch, imageOf(patch));
+  const shifted = m.map((value, i) => features[patch * d + i] - value);
   const shifts = means.map((mean) => dot(shifted, mean));
   for (let p = 0; p < out.length; p++) {
     const image = imageOf(p);
-    out[p] = Math.max(-1, Math.min(1, (dot(shifted, token(p)) - shifts[image]) / (scale * length(p, means[image]) || 1)));
+    const product = project(shifted, features, p * d) - shifts[image];
+    out[p] = Math.max(-1, Math.min(1, product / (scale * length(p, image) || 1)));
   }
   out[patch] = 1;
   return out;
@@ -264,6 +278,8 @@ export function cosines(set, patch, own = false) {
 
 function meanOf({ h, w, d, features }, image) {
   const per = h * w, mean = new Float64Array(d);
-  for (let p = image * per; p < (image + 1) * per; p++) for (let i = 0; i < d; i++) mean[i] += features[p * d + i] / per;
+  for (let p = image * per; p < (image + 1) * per; p++) {
+    for (let i = 0; i < d; i++) mean[i] += features[p * d + i] / per;
+  }
   return mean;
 }

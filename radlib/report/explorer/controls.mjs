@@ -11,10 +11,11 @@ export function make(tag, attributes = {}, ...children) {
   return element;
 }
 
+const own = `rx-${Math.random().toString(36).slice(2, 8)}`; // a notebook may show two explorers
 let made = 0;
 
 function labelled(words, control, ...more) {
-  control.id = `rx-${++made}`;
+  control.id = `${own}-${++made}`;
   return make("div", { class: "rx-field" }, make("label", { for: control.id }, words), ...more, control);
 }
 
@@ -24,12 +25,12 @@ function choice(words, options, change) {
   return { select, field: labelled(words, select) };
 }
 
-function slider(words, [low, high, step], input, value = (number) => `${number}°`) {
+function slider(words, [low, high, step], input, unit = "°") {
   const range = make("input", { type: "range", min: low, max: high, step, input: () => input(Number(range.value)) });
   const output = make("output");
   const field = labelled(words, range, output);
   output.setAttribute("for", range.id);
-  return { range, output, field, show: (number) => { range.value = number; output.value = value(number); } };
+  return { range, output, field, show: (number) => { range.value = number; output.value = `${number}${unit}`; } };
 }
 
 /**
@@ -46,21 +47,24 @@ export function controls(change) {
     ["below", "below the threshold"]], (value) => change({ side: value || null }));
   const compare = choice("Compare tokens", [["centred", "less image's mean"], ["whole", "as they are"]],
     (value) => change({ compare: value }));
-  const threshold = slider("Threshold on component 1", [0, 1, 0.002], (value) => change({ threshold: value }), () => "");
-  const rule = make("button", { type: "button", click: () => { change({ threshold: null }); threshold.range.focus(); } },
-    "Back to Otsu's rule");
+  const threshold = slider("Threshold on component 1", [0, 1, 0.002], (value) => change({ threshold: value }));
+  const rule = make("button", { type: "button", click: () => {
+    change({ threshold: null });
+    threshold.range.focus(); // the button goes away
+  } }, "Back to Otsu's rule");
   const histogram = make("canvas", { width: 600, height: 120, role: "img", class: "rx-histogram" });
   threshold.field.classList.add("rx-wide");
-  const opacity = slider("Opacity", [0, 100, 1], (value) => change({ opacity: value / 100 }),
-    (number) => `${number} %`);
+  const opacity = slider("Opacity", [0, 100, 1], (value) => change({ opacity: value / 100 }), " %");
   const turn = slider("Turn", [-180, 180, 1], (value) => change({ turn: value }));
   const tilt = slider("Tilt", [-90, 90, 1], (value) => change({ tilt: value }));
   const channels = ["Red", "Green", "Blue"].map((name, channel) => {
     const select = make("select", { change: () => change(({ rgb }) => ({
       rgb: rgb.map((component, c) => (c === channel ? Number(select.value) : component)) })) });
     const turned = make("input", { type: "checkbox", "aria-label": `${name}: turn this component round`,
-      change: () => change(({ rgb, flips }) => ({ flips: turned.checked ? [...new Set([...flips, rgb[channel]])].sort()
-        : flips.filter((component) => component !== rgb[channel]) })) });
+      change: () => change(({ rgb, flips }) => {
+        const others = flips.filter((component) => component !== rgb[channel]);
+        return { flips: turned.checked ? [...others, rgb[channel]].sort() : others };
+      }) });
     const field = labelled(name, select);
     field.classList.add("rx-channel");
     field.append(make("label", { class: "rx-turned" }, turned, "turned round"));
@@ -91,8 +95,9 @@ export function controls(change) {
       channels.forEach(({ select, turned }, channel) => {
         if (!select.options.length) solution.scores.forEach((_, c) => select.append(make("option", { value: c })));
         [...select.options].forEach((option, c) => {
-          const share = groups.length === 1 && first.explained.length ? ` (${(100 * first.explained[c]).toFixed(0)} %)` : "";
-          if (option.text !== `${c + 1}${share}`) option.text = `${c + 1}${share}`;
+          const known = groups.length === 1 && first.explained.length;
+          const text = known ? `${c + 1} (${(100 * first.explained[c]).toFixed(0)} %)` : `${c + 1}`;
+          if (option.text !== text) option.text = text;
         });
         select.value = state.rgb[channel];
         turned.checked = state.flips.includes(state.rgb[channel]);
@@ -131,7 +136,9 @@ function drawHistogram(canvas, { first, kept, groups }, ink) {
     context.fillRect(bin * step, height - below - above, step - 1, above);
   });
   context.fillStyle = ink;
-  for (const { threshold, low, high } of groups) context.fillRect(((threshold - low) / (high - low)) * width - 1.5, 0, 3, height);
+  for (const { threshold, low, high } of groups) {
+    context.fillRect(((threshold - low) / (high - low)) * width - 1.5, 0, 3, height);
+  }
   const share = kept.reduce((sum, one) => sum + one, 0) / kept.length;
   canvas.setAttribute("aria-label", `Histogram of component 1 of all patches; ${(100 * share).toFixed(0)} % are kept.`);
 }

@@ -3,8 +3,8 @@
 import { halves } from "./components.mjs";
 
 /**
- * The set behind `entry` {id, src}: its script is loaded on demand and leaves the set in window.radlibPca[id]. A classic
- * script and no fetch, because a page opened from disk may not fetch its neighbours.
+ * The set behind `entry` {id, kind, src}: its script is loaded on demand and leaves the set in window.radlibPca[id]. A
+ * classic script and no fetch, because a page opened from disk may not fetch its neighbours.
  */
 export async function loadSet(entry) {
   const sets = (window.radlibPca ??= {});
@@ -55,7 +55,7 @@ export function npy({ n, h, w, d, half }) {
 }
 
 /** Every patch as a line: where it is, whether it is kept, its scores, colour, cosine to the marked patch, length. */
-export function csv(set, solution, rgba, alike) {
+export function csv(set, { solution, rgba, alike }) {
   const { n, h, w } = set, names = solution.scores.map((_, c) => `component_${c + 1}`);
   const lines = [["image", "row", "column", "kept", "component_1_of_all", ...names, "red", "green", "blue",
     "cosine_to_marked", "token_length"].join(",")];

@@ -2,11 +2,13 @@
 
 const CELL = 8; // canvas pixels of a patch
 // Seven points of matplotlib's viridis: even steps of lightness, told apart with any colour vision.
-const VIRIDIS = [[68, 1, 84], [68, 57, 131], [49, 104, 142], [33, 145, 140], [53, 183, 121], [144, 215, 67], [253, 231, 37]];
+const VIRIDIS = [
+  [68, 1, 84], [68, 57, 131], [49, 104, 142], [33, 145, 140], [53, 183, 121], [144, 215, 67], [253, 231, 37]];
 
 /** Colour (r, g, b) of `value` in 0...1 on the viridis scale. */
 export function viridis(value) {
-  const place = Math.min(1, Math.max(0, value)) * (VIRIDIS.length - 1), low = Math.min(Math.floor(place), VIRIDIS.length - 2);
+  const place = Math.min(1, Math.max(0, value)) * (VIRIDIS.length - 1);
+  const low = Math.min(Math.floor(place), VIRIDIS.length - 2);
   return VIRIDIS[low].map((from, channel) => Math.round(from + (place - low) * (VIRIDIS[low + 1][channel] - from)));
 }
 
@@ -22,7 +24,8 @@ export function scaled(values, low, high) {
 
 /**
  * One image as a canvas. `on` hears `mark(row, column)` on a click or tap, and `hover(row, column)` or `hover(null)`;
- * with `keys` the canvas takes the focus and hears `key(event)`. Returns {canvas, draw(grayImage, rgba, opacity, marks)}.
+ * with `keys` the canvas takes the focus and hears `key(event)`. Returns {canvas, draw(gray image, rgba, opacity,
+ * marks)}.
  */
 export function panel({ h, w }, label, on, keys) {
   const canvas = document.createElement("canvas"), tile = document.createElement("canvas");

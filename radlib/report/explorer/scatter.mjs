@@ -4,16 +4,16 @@ const SIZE = 640, DEGREE = Math.PI / 180, REACH = 1.35; // canvas pixels; half a
 const CLICK = 5; // CSS pixels a pointer may move and still click
 
 /**
- * A scatter plot. `on` hears `turn(turn, tilt)` in degrees, `mark(patch)` and `hover(patch or null)`. Returns {canvas,
- * draw(points, look)}: points {unit (3 columns of N), rgba (4 N), kept (N)}; look {turn, tilt, names (3), marks, and the theme's
- * ink and ground}.
+ * A scatter plot. `on` hears `turn(turn, tilt)` in degrees (null: as at first), `mark(patch)`, `hover(patch or null)`.
+ * Returns {canvas, draw(points, look)}: points {unit (3 columns of N), rgba (4 N), kept (N)}; look {turn, tilt, names
+ * (3), marks, and the theme's ink and ground}.
  */
 export function scatterPlot(on) {
   const canvas = document.createElement("canvas"), context = canvas.getContext("2d");
   canvas.width = canvas.height = SIZE;
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
-  canvas.setAttribute("aria-label", "Patches as points along the three components; arrow keys turn them, Home turns them back");
+  canvas.setAttribute("aria-label", "Patches as points; arrow keys turn them, Home turns them back");
   let shown = [], look = { turn: 0, tilt: 0 }, drag = null;
 
   const nearest = (event) => {
@@ -73,8 +73,10 @@ export function scatterPlot(on) {
         shown.push({ patch, ...project(x, y, z) });
       }
       shown.sort((one, other) => other.depth - one.depth);
-      const colour = new Uint32Array(rgba.buffer), picture = new ImageData(SIZE, SIZE), pixels = new Uint32Array(picture.data.buffer);
-      for (const { patch, x, y, depth } of shown) { // squares written by hand: a fill for each would take most of the time
+      // squares written by hand: filling each with a colour of its own would take most of the time
+      const picture = new ImageData(SIZE, SIZE);
+      const pixels = new Uint32Array(picture.data.buffer), colour = new Uint32Array(rgba.buffer);
+      for (const { patch, x, y, depth } of shown) {
         const size = Math.round(6 - 1.5 * depth), left = Math.round(x - size / 2), top = Math.round(y - size / 2);
         for (let row = Math.max(0, top); row < Math.min(SIZE, top + size); row++) {
           pixels.fill(colour[patch], row * SIZE + Math.max(0, left), row * SIZE + Math.min(SIZE, left + size));

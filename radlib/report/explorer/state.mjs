@@ -1,8 +1,8 @@
 // What the reader has chosen, and its place in the page's address so that a view can be sent to somebody.
 
 export const START = {
-  set: "", fitting: "centred", threshold: null, side: null, rgb: [0, 1, 2], flips: [], scaling: "range", compare: "centred",
-  opacity: 0.9, mark: null, turn: -35, tilt: 18,
+  set: "", fitting: "centred", threshold: null, side: null, rgb: [0, 1, 2], flips: [], scaling: "range",
+  compare: "centred", opacity: 0.9, mark: null, turn: -35, tilt: 18,
 };
 const KEY = "pca"; // what the address begins with when it is ours
 const FITTINGS = ["centred", "joint", "single"], SIDES = ["above", "below"], SCALINGS = ["range", "deviation"];
