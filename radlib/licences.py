@@ -27,13 +27,18 @@ SAID_ELSEWHERE: dict[str, str] = {
     "tzdata": "Apache-2.0",
     "yarl": "Apache-2.0",
 }
-HEAD = """# Licences
-
-Every package of `requirements.lock`, with the licence that it states itself. radlib installs them and carries none of them; its own code is under Apache-2.0, and what it takes from data packages is told on
-[Credits](credits). `python -m radlib.licences` writes the page, and a test compares it with the lock.
-
-| package | version | licence |
-| --- | --- | --- |"""
+HEAD = "\n".join(
+    (
+        "# Licences",
+        "",
+        "Every package of `requirements.lock`, with the licence it states itself. radlib installs them and carries "
+        "none of them; its own code is under Apache-2.0, and what it takes from data packages is told on "
+        "[Credits](credits). `python -m radlib.licences` writes the page, and a test compares it with the lock.",
+        "",
+        "| package | version | licence |",
+        "| --- | --- | --- |",
+    )
+)
 
 
 def locked(lock: Path = LOCK) -> dict[str, str]:
@@ -54,13 +59,13 @@ def of(name: str) -> str:
 
 def _stated(package: Distribution) -> str:
     about = package.metadata
-    if expression := about.get("License-Expression"):
-        return str(expression)
+    if "License-Expression" in about:
+        return about["License-Expression"]
     classes = [text.split(" :: ")[-1] for text in about.get_all("Classifier") or [] if text.startswith("License ::")]
     told = [text for text in dict.fromkeys(classes) if text != "OSI Approved"]
     if told:
         return ", ".join(told)
-    lines = str(about.get("License") or "").strip().splitlines()
+    lines = str(about["License"]).strip().splitlines() if "License" in about else []
     first = lines[0].strip() if lines else ""
     return first if first.lower() not in ("", "unknown") and len(first) <= LONGEST else ""
 
