@@ -70,15 +70,18 @@ _build/%.ipynb: %.ipynb $(PAGE_SOURCES) | env
 # These pages read the Results that the others leave.
 $(filter _build/book/%,$(EXECUTED)): $(filter _build/notebooks/%,$(EXECUTED))
 
-# The site is built from a copy of the pages with the executed notebooks in place of the bare ones.
+# The site is built from a copy of the pages with the executed notebooks in place of the bare ones, and beside its place:
+# a build that is killed has written index.html first, and would pass for a whole site.
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."
-	@rm -rf _build/stage _build/html _build/.doctrees
+	@rm -rf _build/stage _build/made _build/html _build/.doctrees
 	@mkdir -p _build/stage/notebooks
 	@cp -R _config.yml _toc.yml CHANGELOG.md CITATION.cff book _build/stage/
 	@for notebook in $(NOTEBOOKS); do cp _build/$$notebook _build/stage/$$notebook; done
 	@cp _build/pca_sets/*.js _build/stage/book/assets/
-	@$(BIN)/jupyter-book build _build/stage --path-output . -W --keep-going -q >/dev/null
+	@$(BIN)/jupyter-book build _build/stage --path-output _build/made -W --keep-going -q >/dev/null
+	@touch _build/made/_build/html/index.html
+	@mv _build/made/_build/html _build/html
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock
 
