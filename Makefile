@@ -16,7 +16,7 @@ PAGES := $(foreach notebook,$(NOTEBOOKS),notebooks/$(call page,$(notebook)))
 
 # What a page is made of (a change re-runs it) and what the site is made of (a change rebuilds it).
 PAGE_SOURCES := requirements.lock $(shell find radlib results/published -type f ! -path '*/__pycache__/*' 2>/dev/null)
-SITE_SOURCES := _config.yml _toc.yml CHANGELOG.md CITATION.cff $(shell find book -type f)
+SITE_SOURCES := workflow/site.sh _config.yml _toc.yml CHANGELOG.md CITATION.cff $(shell find book -type f)
 SITE := _build/html/index.html
 
 # How many notebooks run at once: one for each 4 GB that are free, four at most, never more than there are cores, between which
@@ -70,18 +70,9 @@ _build/%.ipynb: %.ipynb $(PAGE_SOURCES) | env
 # These pages read the Results that the others leave.
 $(filter _build/book/%,$(EXECUTED)): $(filter _build/notebooks/%,$(EXECUTED))
 
-# The site is built from a copy of the pages with the executed notebooks in place of the bare ones, and beside its place:
-# a build that is killed has written index.html first, and would pass for a whole site.
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."
-	@rm -rf _build/stage _build/made _build/html _build/.doctrees
-	@mkdir -p _build/stage/notebooks
-	@cp -R _config.yml _toc.yml CHANGELOG.md CITATION.cff book _build/stage/
-	@for notebook in $(NOTEBOOKS); do cp _build/$$notebook _build/stage/$$notebook; done
-	@cp _build/pca_sets/*.js _build/stage/book/assets/
-	@$(BIN)/jupyter-book build _build/stage --path-output _build/made -W --keep-going -q >/dev/null
-	@touch _build/made/_build/html/index.html
-	@mv _build/made/_build/html _build/html
+	@workflow/site.sh $(abspath $(BIN))/python
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock
 

@@ -1,0 +1,20 @@
+#!/bin/sh
+# workflow/site.sh PYTHON: the site in _build/html, from a copy of the book with the executed notebooks of _build in place of
+# the bare ones. It is built beside its place: a build that is killed has written index.html first, and would pass for whole.
+set -eu
+checkout=$(cd "$(dirname "$0")/.." && pwd)
+
+rm -rf _build/stage _build/made _build/html
+mkdir -p _build/stage/notebooks
+(cd "$checkout" && tar cf - _config.yml _toc.yml CHANGELOG.md CITATION.cff book) | tar xf - -C _build/stage
+for notebook in "$checkout"/notebooks/*.ipynb "$checkout"/book/*.ipynb; do
+    page=$(basename "$(dirname "$notebook")")/$(basename "$notebook")
+    cp "_build/$page" "_build/stage/$page"
+done
+# What the explorer's page loads; a page that failed has left none.
+for set in _build/pca_sets/*.js; do
+    if [ -e "$set" ]; then cp "$set" _build/stage/book/assets/; fi
+done
+"$1" -c 'from jupyter_book.cli.main import main; main()' build _build/stage --path-output _build/made -W --keep-going -q >/dev/null
+touch _build/made/_build/html/index.html
+mv _build/made/_build/html _build/html
