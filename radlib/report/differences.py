@@ -76,9 +76,10 @@ def of_classification(settings: Probing) -> list[Effect]:
     """
     found = []
     for dataset in experiment.open_datasets(settings):
+        ours = _probe(dataset.name, settings, "ours")
         found.append(chosen_on_test(dataset, settings))
         if dataset.name in (*ADDED_CLASS, "brain_tumor"):
-            paths = [_probe(dataset.name, settings, protocol) for protocol in ("ours", "authors")]
+            paths = [ours, _probe(dataset.name, settings, "authors")]
             found += _transposed(paths) if dataset.name == "brain_tumor" else _other_classes(paths)
     return found
 
