@@ -158,3 +158,16 @@ def test_a_notebook_is_committed_without_outputs(path):
     again = [cell for cell in notebook.cells if cell.cell_type == "markdown" and "## Re-run this page" in cell.source]
     (says,) = again
     assert f"papermill {path.parent.name}/{path.name}" in says.source and "radlib run" in says.source
+
+
+def test_the_leaderboard_runs_without_any_result_of_the_readers():
+    html, plots = run("leaderboard", results_dirs="['nothing']")
+    assert html.count('data-kind="printed in the paper"') == 128 and "0 your own runs" in html and plots
+
+
+def test_the_page_of_differences_runs_on_a_readers_own_folder(clinic):
+    given = {key: QUICK[key] for key in ("datasets", "epochs", "resamples")}
+    given |= {"backbones": "vits14_random", "image_size": "28", "mask_image_size": "28"}
+    html, _ = run("differences", data_root=str(clinic), mask_datasets="['montgomery']", **given)
+    assert "This run: your data" in html and html.count("radlib-claim") >= 30
+    assert html.count("The head is chosen on the test set") >= 2, "as a point, and measured"

@@ -49,6 +49,26 @@ class Effect:
         return self.theirs - self.ours
 
 
+def measure(probes: Probing | None, masks: Segmenting | None) -> list[Effect]:
+    """`of_classification` and `of_masks` of what can be opened; a dataset that cannot is named in a printed line.
+
+    Raises RadlibError when none can be opened.
+    """
+    asked = [settings for settings in (probes, masks) if settings is not None]
+    cohorts = [[experiment.open_cohort_of(name, each.data_root, "ours") for name in each.datasets] for each in asked]
+    if cohorts:
+        experiment.refuse_if_all_missing([cohort for of_one in cohorts for cohort in of_one])
+    effects: list[Effect] = []
+    for settings, of_one in zip(asked, cohorts, strict=True):
+        for cohort in of_one:
+            if cohort.dataset is None:
+                print(f"{cohort.name} is left out: {cohort.missing}")
+        here = settings.model_copy(update={"datasets": tuple(each.name for each in of_one if each.dataset is not None)})
+        if here.datasets:
+            effects += of_classification(here) if isinstance(here, Probing) else of_masks(here)
+    return effects
+
+
 def of_classification(settings: Probing) -> list[Effect]:
     """What the choice of the head, and the authors' way to prepare each dataset, do to a linear probe.
 
@@ -56,9 +76,10 @@ def of_classification(settings: Probing) -> list[Effect]:
     """
     found = []
     for dataset in experiment.open_datasets(settings):
+        ours = _probe(dataset.name, settings, "ours")
         found.append(chosen_on_test(dataset, settings))
         if dataset.name in (*ADDED_CLASS, "brain_tumor"):
-            paths = [_probe(dataset.name, settings, protocol) for protocol in ("ours", "authors")]
+            paths = [ours, _probe(dataset.name, settings, "authors")]
             found += _transposed(paths) if dataset.name == "brain_tumor" else _other_classes(paths)
     return found
 
