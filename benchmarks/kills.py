@@ -37,8 +37,8 @@ from radlib.data import mask_squares, slice_cache, squares, standins
 from radlib.data.dataset import Dataset
 from radlib.evaluate import features, segmentation
 from radlib.evaluate.segmentation import Schedule, Split, Task, segment
-from radlib.models import backbones, decoders
-from radlib.report import page, probing
+from radlib.models import backbones, decoders, runtime
+from radlib.report import experiment, page, probing
 
 CONTENT = random.Random(0).randbytes(3_000_000)
 SLOW = 0.004  # seconds that reading one of the made-up images takes
@@ -170,7 +170,7 @@ def probed(folder: Path) -> str:
         datasets=["manifest"], data_root=str(clinic), backbones=["vits14_random"], image_size=28, device="cpu",
         resamples=200, controls=False, epochs=200, results_dir=str(folder / "results"),
     )  # fmt: skip
-    (data,) = probing.open_datasets(run)
+    (data,) = experiment.open_datasets(run)
     told = []
     for path in sorted(probing.probe_backbones(data, run, progress=False)):
         record = json.loads(path.read_text())
@@ -362,6 +362,7 @@ def prepare() -> None:
     """What is done before anything is forked."""
     global ADDRESS
     torch.set_num_threads(1)
+    runtime.name = lambda device="auto": "torch-float32"  # OpenVINO would compile anew in every process, for longer
     ADDRESS = ADDRESS or serve()
 
 
