@@ -211,12 +211,6 @@ def test_an_unknown_profile_is_refused_and_a_folder_of_ones_own_is_not(tmp_path)
     assert run_all._profile(str(tmp_path)) == tmp_path
 
 
-def test_the_command_that_builds_the_site_is_one():
-    (code,) = re.findall(r"-c '(.*jupyter_book.*?)' build ", (run_all.WORKFLOW / "Snakefile").read_text())
-    said = subprocess.run([sys.executable, "-c", code, "build", "--help"], capture_output=True, text=True, check=True)
-    assert "--path-output" in said.stdout and "--keep-going" in said.stdout
-
-
 def test_every_kind_of_job_has_its_row_of_resources():
     lines = (run_all.WORKFLOW / "resources.csv").read_text().splitlines()
     rows = {line.split(",")[0]: [int(number) for number in line.split(",")[1:]] for line in lines[1:]}

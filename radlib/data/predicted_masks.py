@@ -198,17 +198,21 @@ def _stem(name: str) -> str:
     return name[: len(name) - len(ending)] or name
 
 
-def check_folder(dataset: Dataset, folder: Path) -> None:
-    """Raise RadlibError if writing masks to `folder` could harm what lies there or be read as part of the dataset."""
+def check_folder(dataset: Dataset, folder: Path, rows: np.ndarray | None = None) -> None:
+    """Raise RadlibError if masks cannot be written to `folder`, harm what is there, or mix with masks of others.
+
+    rows: the rows of `Dataset.samples` whose masks are to come; None for all. Nothing is left in or of `folder`.
+    """
     here, root = folder.resolve(), dataset.root.resolve()
     columns = [column for column in ("image", *MASKS) if column in dataset.samples]
     parents = {PurePosixPath(name).parent for column in columns for name in dataset.samples[column].unique()}
     sources = {(root / parent).resolve() for parent in parents} - {root}
     above = here == root or here in root.parents or any(here in source.parents for source in sources)
     if above or here in sources or not sources.isdisjoint(here.parents):
-        raise RadlibError(f"{folder} belongs to {dataset.title} itself; name a folder of its own for the masks.")
+        raise RadlibError(f"{folder} holds {dataset.title} or is part of it; name a folder of its own for the masks.")
     try:
         if not folder.exists():
+            _try_to_make(here)
             return
         there = [path.name for path in folder.iterdir() if not path.name.startswith(".")]
         own = CLASSES in there and (folder / CLASSES).read_bytes() == _classes(dataset)
@@ -216,6 +220,20 @@ def check_folder(dataset: Dataset, folder: Path) -> None:
         raise RadlibError(f"{folder} is no folder to write to ({error.strerror}); name another one.") from error
     if there and (not own or MANIFEST in there):
         raise RadlibError(f"{folder} holds other files than masks of these classes; name a new or an empty folder.")
+    names = _names(dataset)
+    coming = {CLASSES, *(names if rows is None else [names[row] for row in rows])}
+    if foreign := sorted(set(there) - coming):
+        raise RadlibError(
+            f"{folder} holds masks that are none of this run's, first {foreign[0]}; name a new or an empty folder."
+        )
+
+
+def _try_to_make(folder: Path) -> None:
+    """Make `folder` and take it away again with all that was made above it; raises OSError where that fails."""
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    folder.mkdir(parents=True)
+    for path in missing:
+        path.rmdir()
 
 
 def _put(path: Path, content: bytes) -> None:

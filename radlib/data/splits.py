@@ -11,6 +11,7 @@ from radlib.data import tables
 from radlib.errors import RadlibError
 
 SPLITS = ("train", "validation", "test")
+SPLIT_REMEDY = "parameter 'split_file' wants a CSV of patient and split, as 'radlib data split' writes it."
 
 
 def systematic(n: int, m: int) -> np.ndarray:
@@ -111,7 +112,7 @@ def load(samples: pd.DataFrame, path: Path) -> np.ndarray:
         RadlibError: no such file, a column missing, a patient listed twice, a patient of `samples` who is not listed or
             a listed one who is not in `samples`, an unknown or an empty split.
     """
-    table = tables.read(path, ("patient", "split"))
+    table = tables.read(path, ("patient", "split"), SPLIT_REMEDY)
     twice = table["patient"][table["patient"].duplicated()]
     if len(twice):
         raise RadlibError(f"{path}: patient '{twice.iloc[0]}' is listed twice; keep one row.")

@@ -33,10 +33,10 @@ def write(path: Path, agrees: Mapping[str, str], state: Mapping[str, Any]) -> No
                 file.write(MARK + digest.encode())
         atomic.sweep(path.parent)
     except (OSError, RuntimeError) as error:  # torch's zip writer reports a full disk as a RuntimeError
-        reason = error.strerror if isinstance(error, OSError) else str(error).splitlines()[0]
+        reason = error.strerror if isinstance(error, OSError) else "no room, or the disk fails"
         raise RadlibError(
             f"The checkpoint cannot be written to {path.parent} ({reason}); make room or set RADLIB_CACHE, then run "
-            "again: it goes on from the last whole epoch."
+            "again: what was saved before is kept."
         ) from error
 
 

@@ -37,6 +37,7 @@ CHOSEN_HOW = (
     "alone; test scored once for each draw"
 )
 LEAST_SCRATCH_SIZE = 32  # px
+OF_BOTH_PANELS = ("data_root", "resamples", "seed", "device", "protocol", "results_dir", "data_note")
 Drawn = Mapping[int | None, tuple[Rows, ...]]  # number of images, None for all -> the training rows of every draw
 
 
@@ -65,10 +66,19 @@ class FewShotMasks(Segmenting):
         return [part for part in (of_decoders, of_scratch) if part.segmenters]
 
 
-def checked(**given: object) -> FewShotMasks:
-    """The notebook's parameters with their types and names checked; raises RadlibError naming the first wrong one."""
-    settings = validated(FewShotMasks, given)
-    known = [mask_experiment.checked(FewShotMasks, part.model_dump()) for part in settings.parts]
+def checked(prefix: str = "", **given: object) -> FewShotMasks:
+    """The notebook's parameters with their types and names checked; raises RadlibError naming the first wrong one.
+
+    `prefix` stands before the names of those that a page with two panels has for each.
+    """
+    settings = validated(FewShotMasks, given, {name: prefix + name for name in given if name not in OF_BOTH_PANELS})
+    known = []
+    for part in settings.parts:
+        try:
+            known.append(mask_experiment.checked(FewShotMasks, part.model_dump()))
+        except RadlibError as error:
+            size = "scratch_image_size" if part.scratch and settings.scratch_image_size else "image_size"
+            raise RadlibError(str(error).replace("image_size", prefix + size)) from error
     least = known[-1]
     if least.scratch and least.image_size < LEAST_SCRATCH_SIZE:
         raise RadlibError(

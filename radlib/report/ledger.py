@@ -17,8 +17,10 @@ from radlib.report.blocks import whose
 from radlib.report.result import Result
 from radlib.report.significance import FEW_PATIENTS, THRESHOLD, label, row_note, same_images, same_truth
 
-Finding = Literal["supported", "contradicted", "not told apart"]
-SYMBOL = {"supported": "✓", "partly": "◐", "not supported": "✗", "contradicted": "✗", "not told apart": "≈"}
+# "an exception": against a claim that speaks of some datasets only, which one of them alone cannot contradict.
+Finding = Literal["supported", "contradicted", "an exception", "not told apart"]
+SYMBOL = {"supported": "✓", "partly": "◐", "not supported": "✗", "contradicted": "✗", "an exception": "◐",
+          "not told apart": "≈"}  # fmt: skip
 
 # Rows that can be had without a model hub, in the place of the paper's of the same kind.
 IN_PLACE_OF = {
@@ -51,10 +53,13 @@ class Measured:
 
 
 def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
-    """Every comparison of `claim` that the Results at `paths` allow, on whichever datasets they are."""
+    """Every comparison of `claim` that the Results at `paths` allow, on whichever datasets they are.
+
+    Rows that answer another question, of controls or trained without some patients, are no evidence for it.
+    """
     at_hand = [(path, result.read(path)) for path in paths]
     mine = [(path, found) for path, found in at_hand if found.table == claim.table and not found.control
-            and found.scored == "all"]  # fmt: skip
+            and found.scored == "all" and not found.left_out]  # fmt: skip
     pairs: dict[tuple[Path, Path], bool] = {}
     for title in dict.fromkeys(found.data.title for _, found in mine):
         here = [(path, found) for path, found in mine if found.data.title == title]
@@ -71,7 +76,7 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
     corrected = holm({str(k): p for k, (*_, p) in enumerate(compared)})
     return [
         Measured(result.read(one), result.read(two), difference, interval, corrected[str(k)],
-                 _finding(claim, difference, interval, corrected[str(k)]), same)
+                 _finding(claim, difference, interval, corrected[str(k)], _too_few(result.read(one))), same)
         for k, (one, two, same, difference, interval, _) in enumerate(compared)
     ]  # fmt: skip
 
@@ -139,17 +144,25 @@ def _compare_masks(
     return interval, p
 
 
-def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float) -> Finding:
+def _too_few(found: Result) -> bool:
+    """Whether masks are of so few patients that their interval, which is then too narrow, earns no verdict."""
+    return found.masks is not None and found.n_patients < FEW_PATIENTS
+
+
+def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float, too_few: bool = False) -> Finding:
     """A claim of a difference needs p below 0.05; one of likeness needs the whole interval within the margin."""
+    if too_few:
+        return "not told apart"
+    against: Finding = "contradicted" if claim.of_datasets is None else "an exception"
     if claim.expects in ("similar", "not lower"):
         above = claim.expects == "not lower" or interval.high <= claim.margin
         if above and interval.low >= -claim.margin:
             return "supported"
         beyond = interval.high < -claim.margin or (claim.expects == "similar" and interval.low > claim.margin)
-        return "contradicted" if beyond else "not told apart"
+        return against if beyond else "not told apart"
     if p >= THRESHOLD:
         return "not told apart"
-    return "supported" if claim.holds(difference) else "contradicted"
+    return "supported" if claim.holds(difference) else against
 
 
 def claim_html(claim: Claim, published: Sequence[Path], this_run: Sequence[Path]) -> str:
@@ -173,8 +186,8 @@ def _sentence(found: Measured) -> str:
     shots = f", {found.subject.shots} patients a class" if found.subject.shots else ""
     rows = [f"{label(each)} ({row_note(each)})" for each in (found.subject, found.other)]
     other = "" if found.same_weights else " Not the paper's weights."
-    if found.subject.masks and found.subject.n_patients < FEW_PATIENTS:
-        other += f" Only {found.subject.n_patients} patients: the interval is too narrow."
+    if _too_few(found.subject):
+        other += f" Only {found.subject.n_patients} patients: the interval is too narrow for a verdict."
     return (
         f"{whose(found.subject)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
         f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], p {found.p:.4f} (paired "

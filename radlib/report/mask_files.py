@@ -3,6 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
+import numpy as np
+
 from radlib.data import catalog, predicted_masks
 from radlib.errors import RadlibError
 from radlib.evaluate import native_masks
@@ -32,7 +34,7 @@ def segment(
         raise RadlibError(f"{len(settings.backbones)} backbones would write to one folder; name one in 'backbones'.")
     opened = catalog.open_dataset(dataset, root, settings.protocol, settings.split_file)
     if masks is not None:
-        predicted_masks.check_folder(opened, masks)
+        predicted_masks.check_folder(opened, masks, np.flatnonzero(opened.samples["split"] == "test"))
     begun = begin(opened, settings, TABLE)
     split, backbone = split_of(begun), next(segmenting.loaded(settings), None)
     (kind,) = settings.segmenters
@@ -62,6 +64,8 @@ def in_words(found: Result, written: list[Path]) -> str:
         lines.append(f"without a pixel in test, so not scored: {', '.join(masks.absent)}")
     lines += [f"{scan}: " + ", ".join(f"{name} {value:.3f}" for name, value in dice.items() if value is not None)
               for scan, dice in masks.by_scan.items()]  # fmt: skip
+    if not any(masks.dice.values()):
+        lines.append("nothing of any class was drawn rightly: more passes, or another loss, may bring it out of there")
     if written:
         lines.append(f"masks: {len(written)} files in {written[0].parent}")
     return "\n".join(lines)

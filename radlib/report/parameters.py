@@ -6,19 +6,35 @@ from typing import TypeVar
 import yaml
 from pydantic import BaseModel, ValidationError
 
-from radlib.errors import RadlibError
+from radlib.errors import RadlibError, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
 
 
-def validated(model: type[Model], given: Mapping[str, object]) -> Model:
-    """`given` as a `model`; raises RadlibError naming the first parameter that does not fit, and what it was given."""
+# What pydantic says of these kinds of error speaks of Python and not of what to write.
+IN_WORDS = {
+    "tuple_type": "a list is wanted, as ['a', 'b'] or [0.01, 0.1]",
+    "too_short": "at least one is needed",
+    "finite_number": "a finite number is wanted",
+    "bool_parsing": "true or false is wanted",
+}
+
+
+def validated(model: type[Model], given: Mapping[str, object], called: Mapping[str, str] | None = None) -> Model:
+    """`given` as a `model`; raises RadlibError naming the first parameter that does not fit, and what it was given.
+
+    `called` says which of the model's parameters a notebook calls otherwise, and how.
+    """
     try:
         return model.model_validate(given)
     except ValidationError as error:
         first = error.errors()[0]
-        name = ".".join(str(part) for part in first["loc"])
-        raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {first['msg']}.") from error
+        field, *inside = (str(part) for part in first["loc"])
+        name = ".".join([(called or {}).get(field, field), *inside])
+        if first["type"] == "extra_forbidden":
+            raise unknown_name("parameter", name, sorted(model.model_fields)) from error
+        said = IN_WORDS.get(first["type"], first["msg"])
+        raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {said}.") from error
 
 
 def list_of_names(given: object) -> object:

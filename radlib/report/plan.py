@@ -16,7 +16,7 @@ import papermill
 import yaml
 
 from radlib import assets
-from radlib.data import catalog, origin, standins
+from radlib.data import catalog, open_scans, origin, standins
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import page, reads
 from radlib.report.frozen import Frozen
@@ -53,7 +53,7 @@ def plan(names: Sequence[str] = (), given: Given | None = None, data_root: str =
     for name, path in pages.items():
         values = {**told[name], **mine[name]}
         root = str(values.get("data_root", ""))
-        here = [each for each in _datasets(values) if root or each in catalog.TASKS]
+        here = [each for each in _datasets(values) if (root or each in catalog.TASKS) and each not in open_scans.SCANS]
         found["datasets"].update({each: _dataset(each, root) for each in here})
         found["pages"][name] = {
             "notebook": str(path),

@@ -46,8 +46,8 @@ def count(printed: pd.DataFrame, also: Sequence[str] = (), classes: int = 1) -> 
     Built for `classes` outputs, the background among them, and images of 448 px; needs no weights. Raises RadlibError
     for an unknown backbone, one without patch tokens, and fewer than one class.
     """
-    if classes < 1:
-        raise RadlibError(f"classes is {classes}; a segmenter has one output or more.")
+    if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
+        raise RadlibError(f"Parameter 'classes' is {classes!r}; a whole number of outputs from 1 on is wanted.")
     for name in also:
         if backbones.spec(name).family != "vit":
             raise RadlibError(f"'{name}' has no patch tokens for a decoder to read; name a vision transformer.")

@@ -262,7 +262,18 @@ def never():
 
 
 FOREIGN = "holds other files than masks of these classes; name a new or an empty folder"
-ITSELF = "belongs to Montgomery County itself; name a folder of its own"
+ITSELF = "holds Montgomery County or is part of it; name a folder of its own"
+
+
+def test_masks_of_another_run_are_not_mixed_with(tmp_path):
+    dataset = open_dataset("montgomery", WRITERS["montgomery"](tmp_path / "data"), progress=False)
+    predicted_masks.check_folder(dataset, tmp_path / "new" / "masks", np.array([0]))
+    assert not (tmp_path / "new").exists()
+    blank = np.zeros(predicted_masks.native_shape(dataset, 0), np.uint8)
+    (path,) = predicted_masks.write(dataset, [(0, blank)], tmp_path / "masks")
+    predicted_masks.check_folder(dataset, tmp_path / "masks", np.array([0, 1]))
+    with pytest.raises(RadlibError, match=f"none of this run's, first {path.name}"):
+        predicted_masks.check_folder(dataset, tmp_path / "masks", np.array([1]))
 
 
 @pytest.mark.parametrize(
@@ -281,7 +292,7 @@ ITSELF = "belongs to Montgomery County itself; name a folder of its own"
         ("cohort", FOREIGN),
         ("classes", FOREIGN),
         ("file", "is no folder to write to .*name another"),
-        ("file/below", "cannot be written .*; make room or name another folder"),
+        ("file/below", "is no folder to write to .*; name another one"),
     ],
 )
 def test_a_folder_that_is_not_for_masks_is_refused_before_anything_is_predicted(tmp_path, place, sentence):

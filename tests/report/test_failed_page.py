@@ -37,7 +37,7 @@ def test_a_refusal_is_shown_on_the_page_with_its_sentence(notebook, capsys):
     where = notebook("from radlib.errors import RadlibError\nraise RadlibError('<b>No</b> images; bring some.')")
     assert cli.main(["run", "bad", "--show-failure"]) == 0
     assert "radlib: <b>No</b> images; bring some." in capsys.readouterr().err
-    assert failed_page.sentence_of(where) == "<b>No</b> images; bring some."
+    assert failed_page.sentence_of(where) == "<b>No</b> images; bring some. (cell 3 of bad_page.ipynb)"
     cells = nbformat.read(where, as_version=4).cells
     assert cells[0].source == "# A title"
     assert "This page failed" in cells[1].source and "&lt;b&gt;No&lt;/b&gt; images; bring some." in cells[1].source
@@ -58,7 +58,7 @@ def test_a_failure_of_our_own_keeps_its_traceback_beside_the_page(notebook, tmp_
 def test_a_kernel_that_died_is_told_as_one(notebook):
     where = notebook("import os\nos._exit(9)")
     assert cli.main(["run", "bad", "--show-failure"]) == 0
-    assert "kernel of bad_page.ipynb died" in failed_page.sentence_of(where)
+    assert "The kernel that ran bad_page.ipynb was killed" in failed_page.sentence_of(where)
     assert "never reached" not in where.read_text()
 
 

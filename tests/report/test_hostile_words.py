@@ -150,7 +150,7 @@ def test_markup_in_titles_classes_and_notes_is_text_on_the_page(evil):
         breakdown.calibration_html([path], EVIL),
         breakdown.subgroups_html(path, EVIL),
         blocks.inside_html([path]),
-        html_table.name_cell(EVIL, EVIL) + html_table.number_cell(1.0, EVIL) + html_table.text(EVIL, EVIL),
+        html_table.name_cell(EVIL, EVIL) + html_table.number_cell(1.0, EVIL) + html_table.text_cell(EVIL, EVIL),
         "".join(html_table.head([EVIL], EVIL)),
         html_table.heading(EVIL, EVIL),
     ]

@@ -221,8 +221,21 @@ def test_the_ledger_asks_masks(folder):
     (found,) = ledger.measure(CLAIMS["unet-decoder"], paths)
     assert (found.finding, found.same_weights) == ("supported", False)
     (found,) = ledger.measure(CLAIMS["linear-decoder"], paths)
-    assert found.finding == "contradicted"
+    assert found.finding == "an exception"  # the claim speaks of three of four datasets: one is no contradiction
     assert "U-Net decoder, 112 px" in text(ledger.claim_html(CLAIMS["unet-decoder"], [], paths))
+
+
+def test_the_ledger_gives_no_verdict_over_four_scans(folder):
+    paths = [folder(protocol="linear", skill=0.5, table="table06"), folder(skill=0.8, table="table06")]
+    (found,) = ledger.measure(CLAIMS["linear-decoder"], paths)
+    assert found.finding == "not told apart" and found.interval.high < -0.1
+    assert "too narrow for a verdict" in text(ledger.claim_html(CLAIMS["linear-decoder"], [], paths))
+
+
+def test_a_row_trained_without_some_patients_is_no_evidence(folder):
+    table = {"table": "table06", "patients": 12}
+    paths = [folder(protocol="linear", skill=0.5, left_out=("la_1",), **table), folder(skill=0.8, **table)]
+    assert ledger.measure(CLAIMS["unet-decoder"], paths) == []
 
 
 def test_the_ledger_compares_masks_of_one_size(folder):
