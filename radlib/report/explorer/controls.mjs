@@ -38,8 +38,8 @@ function slider(words, [low, high, step], input, unit = "°") {
  * what belongs to the points: how they are turned, and how patches are compared.
  */
 export function controls(change) {
-  const fitting = choice("Fitted to", [["centred", "all images, each less its mean"],
-    ["joint", "all images as they are (the paper)"], ["single", "each image by itself"]],
+  const fitting = choice("Fitted to", [["centred", "all, each less its mean"],
+    ["joint", "all as they are (the paper)"], ["single", "each image by itself"]],
   (value) => change({ fitting: value, threshold: null }));
   const scaling = choice("Colour scale", [["range", "2nd to 98th percentile"], ["deviation", "mean ± 2 deviations"]],
     (value) => change({ scaling: value }));
@@ -60,7 +60,7 @@ export function controls(change) {
   const channels = ["Red", "Green", "Blue"].map((name, channel) => {
     const select = make("select", { change: () => change(({ rgb }) => ({
       rgb: rgb.map((component, c) => (c === channel ? Number(select.value) : component)) })) });
-    const turned = make("input", { type: "checkbox", "aria-label": `${name}: turn this component round`,
+    const turned = make("input", { type: "checkbox", "aria-label": `${name}: turned round`,
       change: () => change(({ rgb, flips }) => {
         const others = flips.filter((component) => component !== rgb[channel]);
         return { flips: turned.checked ? [...others, rgb[channel]].sort() : others };

@@ -1,6 +1,6 @@
 // Eigenvectors of a symmetric matrix: the few of largest eigenvalue, which is all that principal components need.
 
-const SPARE = 10; // vectors carried beside those asked for: the more, the sooner these settle
+const SPARE = 6; // vectors carried beside those asked for: the more, the sooner these settle
 const MULTIPLIED = 3; // times by the matrix between two looks at how far they have settled
 const TOLERANCE = 1e-8; // of the largest eigenvalue: what is left to settle
 const MOST = 200; // looks

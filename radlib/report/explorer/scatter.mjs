@@ -14,6 +14,7 @@ export function scatterPlot(on) {
   canvas.tabIndex = 0;
   canvas.setAttribute("role", "application");
   canvas.setAttribute("aria-label", "Patches as points; arrow keys turn them, Home turns them back");
+  const picture = new ImageData(SIZE, SIZE), pixels = new Uint32Array(picture.data.buffer);
   let shown = [], look = { turn: 0, tilt: 0 }, drag = null;
 
   const nearest = (event) => {
@@ -74,8 +75,8 @@ export function scatterPlot(on) {
       }
       shown.sort((one, other) => other.depth - one.depth);
       // squares written by hand: filling each with a colour of its own would take most of the time
-      const picture = new ImageData(SIZE, SIZE);
-      const pixels = new Uint32Array(picture.data.buffer), colour = new Uint32Array(rgba.buffer);
+      const colour = new Uint32Array(rgba.buffer);
+      pixels.fill(0);
       for (const { patch, x, y, depth } of shown) {
         const size = Math.round(6 - 1.5 * depth), left = Math.round(x - size / 2), top = Math.round(y - size / 2);
         for (let row = Math.max(0, top); row < Math.min(SIZE, top + size); row++) {
