@@ -241,7 +241,7 @@ def effects_html(effects: Sequence[Effect]) -> str:
     titles = {each.id: each.title for each in differences()}
     effects = sorted(effects, key=lambda each: list(titles).index(each.id))
     lines = html_table.head(
-        ["Point", "Here", "Theirs", "Theirs less here", "Metric"],
+        ["Point", "Theirs less here", "Here", "Theirs", "Metric"],
         "Scores on test our way and the authors', and theirs less ours with its 95 % interval over patients where both "
         "were scored on the same images. ▲ and ▼: the interval leaves zero out. ≈: it holds zero, so these images do "
         "not show an effect. Without a sign: no interval can be given.",
@@ -252,9 +252,9 @@ def effects_html(effects: Sequence[Effect]) -> str:
         lines.append(
             "<tr>"
             + html_table.name_cell(titles[each.id], each.of)
+            + html_table.difference_cell(each.difference, sign, each.interval)
             + html_table.number_cell(each.ours)
             + html_table.number_cell(each.theirs)
-            + html_table.difference_cell(each.difference, sign, each.interval)
             + html_table.text_cell(each.metric)
             + "</tr>"
         )
