@@ -12,6 +12,7 @@ import os
 import platform
 import re
 import secrets
+import shutil
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -46,7 +47,7 @@ def unfinished(path: Path, ending: str = "") -> Path:
 
 
 def sweep(folder: Path) -> list[Path]:
-    """Remove what killed runs left half-written in `folder`; returns what was removed.
+    """Remove what killed runs left half-written in `folder`, files and folders; returns what was removed.
 
     A file of a process that lives stays, whatever its time says: clocks jump. One of another machine, whose processes
     cannot be asked, stays for a day before and after the time it bears.
@@ -55,7 +56,7 @@ def sweep(folder: Path) -> list[Path]:
     for leftover in folder.glob("*.part-*"):
         with contextlib.suppress(OSError):  # the other run has just finished with it, or we may not
             if not _is_written(leftover):
-                leftover.unlink()
+                shutil.rmtree(leftover) if leftover.is_dir() else leftover.unlink()
                 gone.append(leftover)
     return gone
 

@@ -115,7 +115,7 @@ def _checked(kind: str, folder: Path) -> Sequence[Path]:
     if kind == "locks" or not folder.is_dir():
         return []
     if kind == "standins":
-        return sorted(path for path in folder.iterdir() if path.is_dir() and not path.name.endswith(".part"))
+        return sorted(path for path in folder.iterdir() if path.is_dir() and ".part" not in path.name)
     return sorted(path for path in _files(folder) if path.suffix != ".lock" and ".part" not in path.name)
 
 

@@ -126,11 +126,13 @@ def test_leftovers_are_told_by_their_writer_and_not_by_the_clock(tmp_path, age):
     dead = tmp_path / mine.name.replace(f"-{os.getpid()}-", "-999999999-").replace("mine", "dead")
     far = tmp_path / mine.name.replace(atomic._home(), "00000000").replace("mine", "far")
     other = tmp_path / "archive.part-1"  # a reader's own file
+    cohort = tmp_path / dead.name.replace("dead.pt", "cohort")  # a stand-in cut short is a folder
+    cohort.mkdir()
     for path in (mine, dead, far, other):
         path.write_bytes(b"half")
         os.utime(path, (time.time() + age,) * 2)
     gone = {path.name.split(".")[0] for path in atomic.sweep(tmp_path)}
-    assert gone == {"dead"} | ({"far"} if abs(age) > 86_400 else set())
+    assert gone == {"dead", "cohort"} | ({"far"} if abs(age) > 86_400 else set())
 
 
 @pytest.mark.parametrize("age", AGES)

@@ -19,15 +19,16 @@ def kills():
     module = importlib.util.module_from_spec(spec)
     sys.modules["kills"] = module  # dataclasses look their module up
     spec.loader.exec_module(module)
-    known = module.assets.WHEELS
+    known, name, threads = module.assets.WHEELS, module.runtime.name, module.torch.get_num_threads()
     module.prepare()
     yield module
-    module.assets.WHEELS = known
+    module.assets.WHEELS, module.runtime.name = known, name
+    module.torch.set_num_threads(threads)
 
 
 @pytest.mark.parametrize("work", ["download", "slices", "squares", "features", "decoder", "site"])
 def test_killed_work_ends_the_same_when_it_is_begun_again(kills, tmp_path, work):
-    row = kills.kill_all(work, kills=3, seed=os.getpid() % 1000, folder=tmp_path)
+    row = kills.kill_all(work, kills=3, seed=0, folder=tmp_path)
     assert row.survived == row.kills == 3
 
 

@@ -9,10 +9,11 @@ import importlib
 import json
 import os
 import shutil
-import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
+from radlib import atomic
 from radlib.alone import alone
 from radlib.data.catalog import TASKS
 from radlib.data.origin import MARKER
@@ -123,7 +124,9 @@ def _written(make: ModuleType, wanted: dict[str, object], out: Path, progress: b
         )
     try:
         out.parent.mkdir(parents=True, exist_ok=True)
-        part = Path(tempfile.mkdtemp(prefix=f"{out.name}.", suffix=".part", dir=out.parent))
+        atomic.sweep(out.parent)
+        part = atomic.unfinished(out)
+        part.mkdir()
     except OSError as error:
         raise RadlibError(f"{out.parent} cannot be written to ({error.strerror}); name another folder.") from error
     try:
