@@ -1,7 +1,7 @@
 // A plot or a sheet of images keeps its letters legible on a narrow screen: it stays wide and scrolls sideways by itself, by finger or,
 // once it is focused, by the arrow keys.
 document.addEventListener("DOMContentLoaded", () => {
-  for (const picture of document.querySelectorAll(".bd-article .cell_output img")) {
+  for (const picture of document.querySelectorAll(".cell_output > img, .cell_output img.radlib-sheet")) {
     const frame = document.createElement("div");
     frame.className = "radlib-frame";
     picture.replaceWith(frame);

@@ -13,7 +13,7 @@ import nbformat
 import pytest
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
-from radlib.report import html_table
+from radlib.report import html_table, leaderboard
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
@@ -72,6 +72,14 @@ def small_page() -> nbformat.NotebookNode:
     )
 
 
+def filtered_page() -> nbformat.NotebookNode:
+    """Choices above the paper's numbers."""
+    html = leaderboard.FILTER + leaderboard.table_html(leaderboard.printed(), "paper")
+    shown = new_code_cell("table", outputs=[new_output("display_data", {"text/html": html})], execution_count=1)
+    kernel = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    return new_notebook(cells=[new_markdown_cell("# Choices"), shown], metadata=kernel)
+
+
 @pytest.fixture(scope="session")
 def made_from() -> str:
     """What the numbers of `table` say that they were made from."""
@@ -96,9 +104,17 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for script in REPOSITORY.glob("_build/pca_sets/*.js"):
         shutil.copy(script, stage / "book" / "assets")
     nbformat.write(small_page(), stage / "notebooks" / "page_of_the_tests.ipynb")
+    nbformat.write(filtered_page(), stage / "notebooks" / "filter_of_the_tests.ipynb")
     toc = (stage / "_toc.yml").read_text()
     entry = "      - file: notebooks/table04_linear_probing\n"
-    (stage / "_toc.yml").write_text(toc.replace(entry, entry + "      - file: notebooks/page_of_the_tests\n"))
+    (stage / "_toc.yml").write_text(
+        toc.replace(
+            entry,
+            entry
+            + entry.replace("table04_linear_probing", "page_of_the_tests")
+            + entry.replace("table04_linear_probing", "filter_of_the_tests"),
+        )
+    )
     command = [Path(sys.executable).with_name("jupyter-book"), "build", stage, "-W", "--keep-going", "-q"]
     build = subprocess.run(command, capture_output=True, text=True)
     assert build.returncode == 0, build.stdout + build.stderr

@@ -9,8 +9,10 @@ import pytest
 
 DESK, PHONE = {"width": 1280, "height": 900}, {"width": 375, "height": 800}
 HEAVIEST = 1_500_000  # bytes of a page with its pictures, styles and scripts
-# In the dark only colours differ.
-RULES = {"light": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"], "dark": ["cat.color"]}
+RULES = {
+    "light": {"type": "tag", "values": ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]},
+    "dark": {"type": "rule", "values": ["color-contrast", "link-in-text-block"]},  # only colours differ there
+}
 LINKS = "all => all.map(link => link.href)"
 WEIGHT = """() => [...performance.getEntriesByType('navigation'), ...performance.getEntriesByType('resource')]
     .reduce((sum, entry) => sum + entry.encodedBodySize, 0)"""

@@ -112,6 +112,32 @@ def test_a_table_is_saved_as_json_in_the_order_it_is_shown_in(page: Any) -> None
     assert saved["rows"][0]["This run: stand-in data"] == 0.91
 
 
+def test_rows_are_chosen_by_mark_and_by_word_and_the_choice_is_in_the_address(site: Path, browser: Any) -> None:
+    page = browser.new_page()
+    page.goto((site / "notebooks" / "filter_of_the_tests.html").as_uri())
+
+    def shown() -> int:
+        return page.locator("table.sortable tbody tr:visible").count()
+
+    assert shown() == 128 and page.locator(".radlib-filter output").text_content() == "128 of 128 rows"
+    page.get_by_label("Dataset").select_option("AMOS")
+    amos = shown()
+    page.get_by_label("Words").fill("u-net vit-g")
+    assert 0 < shown() < amos
+    assert "dataset=AMOS" in page.url and "words=u-net" in page.url
+    other = browser.new_page()
+    other.goto(page.url)
+    assert other.locator("table.sortable tbody tr:visible").count() == shown(), "a link shows what its sender saw"
+    other.close()
+    _, text = download(page, "CSV")
+    assert len(list(csv.DictReader(io.StringIO(text)))) == shown(), "what is saved is what is shown"
+    page.get_by_label("Words").fill("nothing of the kind")
+    assert shown() == 0 and not page.locator("table.sortable").is_visible()
+    page.get_by_role("button", name="Show all").click()
+    assert shown() == 128 and "#" not in page.url
+    page.close()
+
+
 def test_a_difference_is_told_by_a_sign_too_and_colours_have_contrast(site: Path, browser: Any) -> None:
     for theme in ("light", "dark"):
         page = browser.new_context(color_scheme=theme).new_page()

@@ -1,6 +1,8 @@
 import dataclasses
 import errno
 import itertools
+import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -161,6 +163,20 @@ def test_a_damaged_shard_is_computed_again_and_said(cohort, backbone, damage, ca
     assert mended.computed == 16
     assert path.read_bytes() == good
     assert "1 damaged feature file(s) are computed again" in capsys.readouterr().out
+
+
+def test_two_who_want_the_same_features_compute_them_once(cohort, backbone):
+    decode = cohort.read_image
+
+    def slow(root, row):
+        time.sleep(0.01)
+        return decode(root, row)
+
+    slowly = dataclasses.replace(cohort, read_image=slow)
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(lambda _: features.extract(slowly, backbone, progress=False), range(2)))
+    assert sorted(each.computed for each in found) == [0, 40]
+    np.testing.assert_array_equal(found[0].rows(), found[1].rows())
 
 
 def test_what_changes_the_numbers_changes_the_place(cohort, backbone):

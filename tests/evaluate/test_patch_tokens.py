@@ -147,7 +147,7 @@ def test_a_damaged_shard_is_computed_again_even_for_a_decoder_of_one(cohort, bac
     assert mended.computed == 4
     assert path.read_bytes() == good
     np.testing.assert_array_equal(mended.take(np.arange(N), 1), expected)
-    assert "computed again, first 00000016" in capsys.readouterr().out
+    assert "1 damaged feature file(s) are computed again, first 00000016" in capsys.readouterr().out
 
 
 def test_a_full_disk_is_one_sentence_and_leaves_no_part(cohort, backbone, own_cache, monkeypatch):
