@@ -234,4 +234,5 @@ def test_no_pickle_is_ever_loaded():
         for call in text.split("torch.load(")[1:]:
             assert "weights_only=True" in call.split("\n")[0], f"{path} loads without weights_only"
         if "import pickle" in text:
-            assert path.name == "checkpoint.py"  # which names the error that torch raises for a file with code in it
+            # these name the error that torch raises for a file with code in it
+            assert path.name in ("checkpoint.py", "own_weights.py")
