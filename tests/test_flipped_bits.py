@@ -61,7 +61,7 @@ def test_features(ward, vit, capsys):
     before = np.array(features.extract(ward, vit, progress=False).rows())
     flip(cached("features"))
     again = features.extract(ward, vit, progress=False)
-    assert again.computed == 8 and "1 cached feature file(s) were damaged" in capsys.readouterr().out
+    assert again.computed == 8 and "1 damaged feature file(s) are computed again" in capsys.readouterr().out
     np.testing.assert_array_equal(again.rows(), before)
 
 

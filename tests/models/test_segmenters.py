@@ -93,5 +93,7 @@ def test_the_page_sets_counts_beside_the_papers():
 def test_the_page_refuses_what_it_cannot_count():
     with pytest.raises(RadlibError, match="'vgg19' has no patch tokens"):
         page.count(TABLE, also=["vgg19"])
-    with pytest.raises(RadlibError, match="classes is 0"):
+    with pytest.raises(RadlibError, match="Parameter 'classes' is 0"):
         page.count(TABLE, classes=0)
+    with pytest.raises(RadlibError, match="Parameter 'classes' is 'two'; a whole number"):
+        page.count(TABLE, classes="two")
