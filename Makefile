@@ -72,7 +72,7 @@ $(filter _build/book/%,$(EXECUTED)): $(filter _build/notebooks/%,$(EXECUTED))
 
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."
-	@workflow/site.sh $(abspath $(BIN))/python
+	@workflow/site.sh $(abspath $(BIN))/jupyter-book
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock
 

@@ -225,9 +225,11 @@ def built(folder: Path) -> str:
     """The site, by the Makefile, with programs that write as the real ones do but take a second."""
     folder.mkdir(parents=True, exist_ok=True)
     shutil.copy(MAKEFILE, folder / "Makefile")
-    for name in ("notebooks", "book", "radlib", "bin"):
+    for name in ("notebooks", "book", "radlib", "bin", "workflow"):
         (folder / name).mkdir(exist_ok=True)
-    for name in ("_config.yml", "_toc.yml", "requirements.lock", "pyproject.toml", "book/a.md", "notebooks/one.ipynb"):
+    shutil.copy(MAKEFILE.with_name("workflow") / "site.sh", folder / "workflow")
+    for name in ("_config.yml", "_toc.yml", "CHANGELOG.md", "CITATION.cff", "requirements.lock", "pyproject.toml",
+                 "book/a.md", "notebooks/one.ipynb"):  # fmt: skip
         if not (folder / name).exists():
             (folder / name).write_text("same")
     for name in ("radlib", "jupyter-book"):

@@ -33,8 +33,10 @@ def checkout(tmp_path: Path) -> Path:
         "_toc.yml",
         "CHANGELOG.md",
         "CITATION.cff",
+        "workflow/site.sh",
     ):
-        shutil.copy(REPOSITORY / name, tmp_path)
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        shutil.copy(REPOSITORY / name, tmp_path / name)
     for name in (
         "notebooks/table01_a.ipynb",
         "notebooks/table04_b.ipynb",

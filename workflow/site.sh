@@ -1,6 +1,6 @@
 #!/bin/sh
-# workflow/site.sh PYTHON: the site in _build/html, from a copy of the book with the executed notebooks of _build in place of
-# the bare ones. It is built beside its place: a build that is killed has written index.html first, and would pass for whole.
+# workflow/site.sh JUPYTER_BOOK: the site in _build/html, from a copy of the book with the executed notebooks of _build in place
+# of the bare ones. It is built beside its place: a build that is killed has written index.html first, and would pass for whole.
 set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 
@@ -15,6 +15,6 @@ done
 for set in _build/pca_sets/*.js; do
     if [ -e "$set" ]; then cp "$set" _build/stage/book/assets/; fi
 done
-"$1" -c 'from jupyter_book.cli.main import main; main()' build _build/stage --path-output _build/made -W --keep-going -q >/dev/null
+"$1" build _build/stage --path-output _build/made -W --keep-going -q >/dev/null
 touch _build/made/_build/html/index.html
 mv _build/made/_build/html _build/html

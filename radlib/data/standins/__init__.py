@@ -9,7 +9,6 @@ import importlib
 import json
 import os
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
