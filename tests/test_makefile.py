@@ -20,7 +20,7 @@ for folder in notebooks book; do for page in $folder/$2*.ipynb; do
 done; done
 exit 0
 """
-SITE = "#!/bin/sh\nmkdir -p _build/html && touch _build/html/index.html\n"
+SITE = '#!/bin/sh\nmkdir -p "$4/_build/html" && touch "$4/_build/html/index.html"\n'  # build STAGE --path-output FOLDER
 
 
 @pytest.fixture

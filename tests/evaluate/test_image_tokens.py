@@ -118,7 +118,7 @@ def test_a_network_without_patch_tokens_is_refused(cohort, backbone):
 
 def test_a_backbone_that_answers_nan_names_the_image(cohort, backbone):
     class Broken(torch.nn.Module):
-        def get_intermediate_layers(self, images, **_):
+        def forward_intermediates(self, images, **_):
             return [(torch.full((len(images), WIDTH, 4, 4), torch.nan), torch.zeros(len(images), 1, WIDTH))]
 
     broken = dataclasses.replace(backbone, module=Broken(), weights_sha256="1" * 64)
