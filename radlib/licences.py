@@ -17,6 +17,7 @@ SAID_ELSEWHERE: dict[str, str] = {
     "aiohttp": "Apache-2.0 AND MIT",
     "aiosignal": "Apache-2.0",
     "appnope": "BSD-2-Clause",
+    "axe-playwright-python": "MIT; the axe-core in it MPL-2.0",
     "colorama": "BSD-3-Clause",
     "cuda-toolkit": "NVIDIA Proprietary Software",
     "frozenlist": "Apache-2.0",

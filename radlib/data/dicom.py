@@ -46,13 +46,14 @@ def frames(path: Path) -> tuple[int, int, int]:
             shape = int(about.get("NumberOfFrames") or 1), int(about.get("Rows") or 0), int(about.get("Columns") or 0)
             bits = int(about.get("BitsAllocated") or 0) * int(about.get("SamplesPerPixel") or 1)
             syntax = about.file_meta.get("TransferSyntaxUID")
+            kind = str(about.get("Modality", ""))
     except RadlibError:
         raise
     except Exception as error:  # pydicom raises whatever a damaged file leads it to
         raise RadlibError(f"{path} is no whole DICOM file; export it again.") from error
     if min(shape) < 1 or not lengths:
-        kind = about.get("Modality", "unknown kind")
-        raise RadlibError(f"{path} is a DICOM file without an image ({kind}); delete its row or name an image.")
+        known = kind if len(kind) <= 16 and kind.isalnum() else "unknown kind"  # CT, MR, SR, ...; a damaged one is long
+        raise RadlibError(f"{path} is a DICOM file without an image ({known}); delete its row or name an image.")
     if shape[0] > MOST_FRAMES or shape[1] * shape[2] > pictures.MOST_PIXELS:
         raise RadlibError(
             f"{path} claims {shape[0]:,} frames of {shape[2]:,} x {shape[1]:,} pixels; its header is damaged or it is "
