@@ -8,6 +8,7 @@ rm -rf _build/stage _build/made _build/html
 mkdir -p _build/stage/notebooks
 (cd "$checkout" && tar cf - _config.yml _toc.yml CHANGELOG.md CITATION.cff book) | tar xf - -C _build/stage
 for notebook in "$checkout"/notebooks/*.ipynb "$checkout"/book/*.ipynb; do
+    [ -e "$notebook" ] || continue
     page=$(basename "$(dirname "$notebook")")/$(basename "$notebook")
     cp "_build/$page" "_build/stage/$page"
 done

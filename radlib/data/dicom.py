@@ -134,8 +134,9 @@ def _check_decodable(path: Path, syntax: pydicom.uid.UID | None) -> None:
     try:
         decoder = get_decoder(syntax)
     except NotImplementedError as error:
+        name = " ".join(str(syntax.name).split())[:64]
         raise RadlibError(
-            f"{path} is compressed as {syntax.name}, which cannot be read here; save it uncompressed."
+            f"{path} is compressed as {name}, which cannot be read here; save it uncompressed."
         ) from error
     if not decoder.is_available:
         plugins = ", ".join(text.split(" ")[0] for text in decoder.missing_dependencies)
