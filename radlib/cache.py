@@ -3,6 +3,7 @@
 Whatever is here can be made again: the worst that clearing it costs is time, and of `assets` a download.
 """
 
+import hashlib
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -149,8 +150,6 @@ def _checkpoint(path: Path) -> bool:
 
 
 def _key(path: Path) -> bool:
-    import hashlib
-
     return hashlib.sha256(path.read_bytes()).hexdigest().startswith(path.parent.name)
 
 

@@ -5,6 +5,7 @@ import json
 import math
 from collections.abc import Iterable
 from pathlib import Path
+from typing import IO, Any
 
 import numpy as np
 from safetensors.numpy import save
@@ -45,16 +46,21 @@ def write_rows(path: Path, shape: tuple[int, ...], pieces: Iterable[np.ndarray])
         file.write(header.replace(b"0" * 64, digest.hexdigest().encode()))
 
 
+def _header(file: IO[bytes]) -> tuple[dict[str, Any], int]:
+    """The header of an open file, and at which byte its array starts; raises ValueError for one that is not ours."""
+    length = int.from_bytes(file.read(8), "little")
+    if not 0 < length < HEADER_LIMIT:
+        raise ValueError(f"a header of {length} bytes")
+    return json.loads(file.read(length)), 8 + length
+
+
 def sound(path: Path) -> bool:
     """Whether `path` is an array of ours, of whatever shape, whose bytes are those that were written."""
     try:
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 0 < length < HEADER_LIMIT:
-                return False
-            header = json.loads(file.read(length))
+            header, start = _header(file)
             size = math.prod(header[NAME]["shape"]) * np.dtype(TYPES[header[NAME]["dtype"]]).itemsize
-            if path.stat().st_size != 8 + length + size:
+            if path.stat().st_size != start + size:
                 return False
             return hashlib.file_digest(file, "sha256").hexdigest() == header["__metadata__"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
@@ -68,13 +74,10 @@ def read(path: Path, shape: tuple[int, ...], trusted: bool = False) -> np.ndarra
     """
     try:
         with open(path, "rb") as file:
-            length = int.from_bytes(file.read(8), "little")
-            if not 0 < length < HEADER_LIMIT:
-                return None
-            header = json.loads(file.read(length))
+            header, start = _header(file)
         if tuple(header[NAME]["shape"]) != shape:
             return None
-        array = np.memmap(path, dtype=TYPES[header[NAME]["dtype"]], mode="r", offset=8 + length, shape=shape)
+        array = np.memmap(path, dtype=TYPES[header[NAME]["dtype"]], mode="r", offset=start, shape=shape)
         whole = trusted or hashlib.sha256(array.data).hexdigest() == header["__metadata__"]["sha256"]
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None

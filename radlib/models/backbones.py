@@ -192,6 +192,12 @@ def count_parameters(name: str) -> int:
     return sum(weight.numel() for weight in module.parameters())
 
 
+def check_patch_tokens(row: BackboneSpec) -> None:
+    """Raise `RadlibError` if `row` has no patch tokens for a decoder."""
+    if row.family != "vit":
+        raise RadlibError(f"'{row.id}' has no patch tokens to decode; name a vision transformer.")
+
+
 def check_image_size(row: BackboneSpec, image_size: int) -> None:
     """Raise `RadlibError`, naming the nearest sizes in px that are fit, if `row` cannot take `image_size`."""
     if row.family == "sam" and image_size != row.image_size:

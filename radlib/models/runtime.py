@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from radlib.errors import RadlibError, unknown_name
-from radlib.models.backbones import Backbone
+from radlib.models.backbones import Backbone, check_patch_tokens
 
 LAST_BLOCKS = 4  # class tokens kept: the widest input of the paper's linear probes
 
@@ -121,8 +121,7 @@ def _features(backbone: Backbone) -> Callable[[Tensor], tuple[Tensor, ...]]:
 
 
 def _patches(backbone: Backbone, blocks: int) -> Callable[[Tensor], tuple[Tensor, ...]]:
-    if backbone.spec.family != "vit":
-        raise RadlibError(f"'{backbone.spec.id}' has no patch tokens to decode; name a vision transformer.")
+    check_patch_tokens(backbone.spec)
     return lambda images: (backbone.tokens(images, blocks)[1],)
 
 

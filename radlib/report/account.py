@@ -1,17 +1,19 @@
 """What a page says of its numbers in words: whose images, how sure, from what."""
 
+from collections.abc import Mapping
 from html import escape
 
 from radlib.data.splits import SPLITS
 from radlib.evaluate import bootstrap
 from radlib.report import result
+from radlib.report.chips import strip
 from radlib.report.result import ORIGIN_WORDS, Result
 
 
 def status_html(this_run: list[Result]) -> str:
     """One strip: whose images this page's run used, how many, on what machine."""
     if not this_run:
-        return '<div class="radlib-strip"><span class="chip">nothing was run</span></div>'
+        return strip([("", "nothing was run")])
     first = this_run[0]
     chips = [(f"chip-{origin}", f"This run: {ORIGIN_WORDS[origin]}")
              for origin in dict.fromkeys(found.data.origin for found in this_run)]  # fmt: skip
@@ -33,8 +35,7 @@ def status_html(this_run: list[Result]) -> str:
         if not found.control
     }
     chips += [("", f"{(seconds + sum(by_backbone.values())) / 60:.1f} min on {first.device}")]
-    spans = "".join(f'<span class="chip {kind}">{escape(text)}</span>' for kind, text in chips)
-    return f'<div class="radlib-strip">{spans}</div>'
+    return strip(chips)
 
 
 def provenance_html(results: list[Result], title: str) -> str:
@@ -54,6 +55,11 @@ def provenance_html(results: list[Result], title: str) -> str:
         "Commit": first.commit,
     }
     facts |= {f"Weights of {found.backbone.id}": found.backbone.weights_sha256 for found in results}
+    return facts_html(facts, title)
+
+
+def facts_html(facts: Mapping[str, str], title: str) -> str:
+    """The folded box of provenance, headed `title`: names and what they are."""
     items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
     return (
         f'<details class="radlib-provenance"><summary>Provenance: {escape(title)}</summary><dl>{items}</dl></details>'

@@ -11,6 +11,7 @@ from radlib.data import catalog, origin
 from radlib.data.dataset import Dataset
 from radlib.data.splits import SPLITS
 from radlib.report import html_table
+from radlib.report.chips import strip
 from radlib.report.experiment import Cohort, open_cohort_of, refuse_if_all_missing
 from radlib.report.parameters import list_of_names, validated
 from radlib.report.result import ORIGIN_WORDS, Record
@@ -59,10 +60,10 @@ def status_html(cohorts: Sequence[Cohort]) -> str:
     for kind in dict.fromkeys(dataset.origin for dataset in opened):
         n = sum(dataset.origin == kind for dataset in opened)
         words = f"{n} of {len(cohorts)} datasets: {ORIGIN_WORDS[kind]}"
-        chips.append(f'<span class="chip chip-{kind}">{escape(words)}</span>')
+        chips.append((f"chip-{kind}", words))
     total = sum(map(len, opened))
-    chips.append(f'<span class="chip">{total:,} images and slices counted</span>')
-    return f'<div class="radlib-strip">{"".join(chips)}</div>'
+    chips.append(("", f"{total:,} images and slices counted"))
+    return strip(chips)
 
 
 def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:

@@ -57,12 +57,9 @@ def measure(probes: Probing | None, masks: Segmenting | None) -> list[Effect]:
     asked = [settings for settings in (probes, masks) if settings is not None]
     cohorts = [[experiment.open_cohort_of(name, each.data_root, "ours") for name in each.datasets] for each in asked]
     if cohorts:
-        experiment.refuse_if_all_missing([cohort for of_one in cohorts for cohort in of_one])
+        experiment.opened([cohort for of_one in cohorts for cohort in of_one])
     effects: list[Effect] = []
     for settings, of_one in zip(asked, cohorts, strict=True):
-        for cohort in of_one:
-            if cohort.dataset is None:
-                print(f"{cohort.name} is left out: {cohort.missing}")
         here = settings.model_copy(update={"datasets": tuple(each.name for each in of_one if each.dataset is not None)})
         if here.datasets:
             effects += of_classification(here) if isinstance(here, Probing) else of_masks(here)

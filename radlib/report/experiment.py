@@ -89,6 +89,11 @@ def open_datasets(settings: Settings) -> list[Dataset]:
     """
     cohorts = [open_cohort_of(name, settings.data_root, settings.protocol, settings.split_file)
                for name in settings.datasets]  # fmt: skip
+    return opened(cohorts)
+
+
+def opened(cohorts: list[Cohort]) -> list[Dataset]:
+    """The datasets of `cohorts` that are there, the others named in a printed line; errors as of `open_datasets`."""
     refuse_if_all_missing(cohorts)
     for cohort in cohorts:
         if cohort.dataset is None:

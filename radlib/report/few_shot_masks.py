@@ -25,7 +25,7 @@ from radlib.errors import RadlibError
 from radlib.evaluate.segmentation import Rows, Schedule, Segmented, Split
 from radlib.models import decoders
 from radlib.report import mask_experiment, mask_recording, segmenting
-from radlib.report.experiment import Settings, open_cohort_of, refuse_if_all_missing
+from radlib.report.experiment import Settings, open_cohort_of, opened
 from radlib.report.mask_experiment import MaskExperiment, Segmenting, begin, masks_of, split_of
 from radlib.report.mask_recording import Row
 from radlib.report.parameters import list_of_names, validated
@@ -102,11 +102,7 @@ def open_panels(*panels: Settings | None) -> list[list[Dataset]]:
         else []
         for panel in panels
     ]
-    cohorts = [cohort for of_panel in found for cohort in of_panel]
-    refuse_if_all_missing(cohorts)
-    for cohort in cohorts:
-        if cohort.dataset is None:
-            print(f"{cohort.name} is left out: {cohort.missing}")
+    opened([cohort for of_panel in found for cohort in of_panel])
     return [[cohort.dataset for cohort in of_panel if cohort.dataset is not None] for of_panel in found]
 
 

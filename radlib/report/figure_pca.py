@@ -156,8 +156,7 @@ def table_html(shown: Sequence[Shown]) -> str:
             cells += html_table.number_cell(fit.border, decimals=2)
             cells += html_table.number_cell(fit.between, decimals=2)
             for components in (fit.first, fit.second):
-                first, *others = (f"{share:.2f}" for share in components.explained[:3])
-                small = f'<span class="interval">{", ".join(others)}</span>'
-                cells += f'<td class="num" data-v="{components.explained[0]}">{first} {small}</td>'
+                first, *others = components.explained[:3]
+                cells += html_table.number_cell(float(first), ", ".join(f"{share:.2f}" for share in others), decimals=2)
             lines.append(f"<tr>{cells}</tr>")
     return "\n".join([*lines, html_table.TAIL])

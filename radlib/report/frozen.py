@@ -36,8 +36,8 @@ class Frozen:
         row = backbones.spec(self.backbone)
         backbones.check_image_size(row, self.image_size)
         runtime.name(self.device)
-        if self.blocks and row.family != "vit":
-            raise RadlibError(f"'{self.backbone}' has no patch tokens to decode; name a vision transformer.")
+        if self.blocks:
+            backbones.check_patch_tokens(row)
         if not 0 <= self.blocks <= patch_tokens.MOST_BLOCKS:
             raise RadlibError(f"{self.blocks} blocks of patch tokens are not kept; {patch_tokens.MOST_BLOCKS} at most.")
 

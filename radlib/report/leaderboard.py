@@ -9,6 +9,7 @@ from typing import Literal, get_args
 from radlib import paper
 from radlib.models import backbones, segmenters
 from radlib.report import html_table, result, significance
+from radlib.report.chips import strip
 from radlib.report.result import Result
 from radlib.report.result_cell import measured_cell
 
@@ -179,8 +180,5 @@ FILTER = (
 
 def strip_html(entries: Sequence[Entry]) -> str:
     """How many numbers of each kind are at hand, as one strip."""
-    chips = []
-    for kind in KINDS:
-        n = sum(entry.kind == kind for entry in entries)
-        chips.append(f'<span class="chip chip-{kind}">{n:,} {escape(KIND_WORDS[kind])}</span>')
-    return f'<div class="radlib-strip">{"".join(chips)}</div>'
+    counts = {kind: sum(entry.kind == kind for entry in entries) for kind in KINDS}
+    return strip((f"chip-{kind}", f"{n:,} {KIND_WORDS[kind]}") for kind, n in counts.items())

@@ -198,13 +198,3 @@ def _sentence(found: Measured) -> str:
 def _line(where: str, word: str, sentence: str) -> str:
     chip = f'<span class="chip chip-{word.replace(" ", "-")}">{SYMBOL[word]} {word}</span> ' if word in SYMBOL else ""
     return f'<p class="line"><strong>{escape(where)}</strong> {chip}{escape(sentence)}</p>'
-
-
-def summary_html(claims: Sequence[Claim]) -> str:
-    """How many claims the paper's own numbers support, support in part, or leave open, as one strip."""
-    words = [judge(claim).word for claim in claims]
-    chips = [
-        f'<span class="chip chip-{word.replace(" ", "-")}">{SYMBOL.get(word, "–")} {words.count(word)} {word}</span>'
-        for word in dict.fromkeys(sorted(words, key=["supported", "partly", "not supported", "no numbers"].index))
-    ]
-    return f'<div class="radlib-strip">{"".join(chips)}</div>'

@@ -90,8 +90,7 @@ def checked(model: type[Given], given: Mapping[str, object]) -> Given:
     rows = settings.backbones or default_backbones()
     for name in rows if settings.decoders else ():
         row = backbones.spec(name)
-        if row.family != "vit":
-            raise RadlibError(f"'{name}' has no patch tokens to decode; name a vision transformer.")
+        backbones.check_patch_tokens(row)
         backbones.check_image_size(row, settings.image_size)
     for name in settings.scratch:
         unet.check_image_size(settings.image_size, segmenters.TITLES[name])

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from html import escape
 from typing import Annotated, Literal, TypeVar
 
 from pydantic import Field, field_validator
@@ -14,7 +13,8 @@ from radlib.evaluate import image_tokens
 from radlib.evaluate.image_tokens import Seen
 from radlib.models import backbones, runtime
 from radlib.models.backbones import Backbone
-from radlib.report import experiment, provenance
+from radlib.report import account, experiment, provenance
+from radlib.report.chips import strip
 from radlib.report.comparison import ORIGIN_WORDS
 from radlib.report.experiment import Cohort
 from radlib.report.mask_experiment import default_backbones
@@ -101,15 +101,10 @@ def look_at(names: Sequence[str], settings: PatchSettings, backbone: Backbone, p
     Raises RadlibError when none can be opened, and as `image_tokens.see`.
     """
     cohorts = [open_cohort(name, settings.data_root, settings.protocol) for name in names]
-    if names:
-        experiment.refuse_if_all_missing(cohorts)
     columns = []
-    for cohort in cohorts:
-        if cohort.dataset is None:
-            print(f"{cohort.name} is left out: {cohort.missing}")
-        else:
-            rows = settings.rows.get(cohort.name) or rows_of(cohort.dataset, settings.images)
-            columns.append(look(cohort.dataset, rows, backbone, settings.device, progress))
+    for dataset in experiment.opened(cohorts) if names else ():
+        rows = settings.rows.get(dataset.name) or rows_of(dataset, settings.images)
+        columns.append(look(dataset, rows, backbone, settings.device, progress))
     return columns
 
 
@@ -167,8 +162,7 @@ def strip_html(columns: Sequence[Column], backbone: Backbone) -> str:
     h, w = columns[0].seen.tokens.shape[1:3]
     chips += [("", backbone.spec.architecture), ("", backbone.spec.pretraining)]
     chips += [("", f"{backbone.image_size} px, {h} × {w} patches")]
-    spans = "".join(f'<span class="chip {kind}">{escape(words)}</span>' for kind, words in chips)
-    return f'<div class="radlib-strip">{spans}</div>'
+    return strip(chips)
 
 
 def provenance_html(column: Column, backbone: Backbone, device: str = "auto") -> str:
@@ -184,8 +178,4 @@ def provenance_html(column: Column, backbone: Backbone, device: str = "auto") ->
         "Commit": provenance.commit(),
         f"Weights of {backbone.spec.id}": backbone.weights_sha256,
     }
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    title = f"{column.kind}, {column.dataset.title}"
-    return (
-        f'<details class="radlib-provenance"><summary>Provenance: {escape(title)}</summary><dl>{items}</dl></details>'
-    )
+    return account.facts_html(facts, f"{column.kind}, {column.dataset.title}")

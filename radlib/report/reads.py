@@ -14,7 +14,6 @@ from radlib.report.mask_experiment import Segmenting
 from radlib.report.parameters import list_of_names
 
 Parameters = Mapping[str, Any]  # name -> value, all those of a notebook
-IN_BOTH_PANELS = ("data_root", "resamples", "seed", "device", "protocol", "results_dir", "data_note")  # of Figure 2
 
 
 def frozen(page: str, parameters: Parameters) -> list[Frozen]:
@@ -64,7 +63,7 @@ def _table09(given: Parameters) -> list[Frozen]:
 
 def _figure2(given: Parameters) -> list[Frozen]:
     """Parameters of the right panel bear the prefix ``mask_``."""
-    both = {name: given[name] for name in IN_BOTH_PANELS}
+    both = {name: given[name] for name in few_shot_masks.OF_BOTH_PANELS}
     right = {name.removeprefix("mask_"): value for name, value in given.items() if name.startswith("mask_")}
     left = {name: value for name, value in given.items() if not name.startswith("mask_")}
     found: list[Frozen] = []

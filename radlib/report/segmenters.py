@@ -49,8 +49,7 @@ def count(printed: pd.DataFrame, also: Sequence[str] = (), classes: int = 1) -> 
     if not isinstance(classes, int) or isinstance(classes, bool) or classes < 1:
         raise RadlibError(f"Parameter 'classes' is {classes!r}; a whole number of outputs from 1 on is wanted.")
     for name in also:
-        if backbones.spec(name).family != "vit":
-            raise RadlibError(f"'{name}' has no patch tokens for a decoder to read; name a vision transformer.")
+        backbones.check_patch_tokens(backbones.spec(name))
     words = ["segmenter", "backbone", "trainable", "share", "total"]
     rows = [tuple(row) for row in printed[words].fillna("").itertuples(index=False)]
     rows += [(decoder, name, "–", "–", "–") for name in also for decoder in decoders.BLOCKS]

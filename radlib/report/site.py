@@ -1,7 +1,6 @@
 """What the site adds to Jupyter Book: what this copy is, what was found, what a shared link shows, and its buttons."""
 
 import re
-from collections import Counter
 from html import escape
 from pathlib import Path
 from typing import Any
@@ -12,12 +11,12 @@ from sphinx.config import Config
 from sphinx.util.docutils import SphinxDirective
 
 from radlib import __version__
-from radlib.paper.claims import Word, claims, judge
+from radlib.paper.claims import claims
 from radlib.report import provenance
+from radlib.report.chips import strip, summary_html
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 KINDS = {"stand-in": "simulated patients", "paper": "the paper's data", "own": "your data"}
-SYMBOL: dict[Word, str] = {"supported": "✓", "partly": "◐", "not supported": "✗", "no numbers": "–"}
 PICTURE = "_static/shared.png"
 DESCRIPTION_LENGTH = 200  # characters, what most who show a link print
 ICON_RULES = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"[^"]*"\}')  # one for each of two thousand icons
@@ -41,7 +40,7 @@ class ThisCopy(SphinxDirective):
             chips += [(f"chip-{kind}", f"{n} ran on {words}")] if n else []
         published = len([*CHECKOUT.glob("results/published/*/*.json")])
         chips.append(("chip-published", f"{published} published Results on real images"))
-        return [_strip(chips)]
+        return [nodes.raw("", strip(chips), format="html")]
 
 
 class Found(SphinxDirective):
@@ -49,16 +48,7 @@ class Found(SphinxDirective):
 
     def run(self) -> list[nodes.Node]:
         """The strip."""
-        words = Counter(judge(claim).word for claim in claims())
-        chips = [
-            (f"chip-{word.replace(' ', '-')}", f"{SYMBOL[word]} {words[word]} {word}") for word in SYMBOL if words[word]
-        ]
-        return [_strip(chips)]
-
-
-def _strip(chips: list[tuple[str, str]]) -> nodes.raw:
-    spans = "".join(f'<span class="{f"chip {kind}".strip()}">{escape(text)}</span>' for kind, text in chips)
-    return nodes.raw("", f'<div class="radlib-strip">{spans}</div>', format="html")
+        return [nodes.raw("", summary_html(claims()), format="html")]
 
 
 def buttons(app: Sphinx, config: Config) -> None:

@@ -9,7 +9,7 @@ from radlib import paper
 from radlib.errors import RadlibError
 from radlib.evaluate.auroc import macro_auroc
 from radlib.paper.claims import claims
-from radlib.report import blocks, breakdown, comparison, ledger, plots, registry, result, significance
+from radlib.report import blocks, breakdown, chips, comparison, ledger, plots, registry, result, significance
 from radlib.report.result import BackboneUsed, Interval
 
 N = 160
@@ -206,7 +206,7 @@ def test_the_ledger_says_all_of_it(folder):
     assert "◐ partly 11 of 12 comparisons are as claimed" in html
     assert "✓ supported Brain Tumor, the paper&#x27;s data" in html and "Not the paper&#x27;s weights." in html
     assert "none of its rows is at hand" in html
-    assert "10 supported" in text(ledger.summary_html(claims()))
+    assert "10 supported" in text(chips.summary_html(claims()))
 
 
 def test_the_registry_counts_networks_it_never_loads():
