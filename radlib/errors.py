@@ -3,6 +3,8 @@
 import difflib
 from collections.abc import Iterable
 
+MOST_LISTED = 40  # names in one sentence; patients can be thousands
+
 
 class RadlibError(Exception):
     """Bad input or a bad day, told in one sentence.
@@ -18,6 +20,9 @@ class RadlibError(Exception):
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> RadlibError:
     """Error for a `kind` (``"backbone"``, ``"dataset"`` …) called `name` that is not one of `choices`."""
     known = sorted(choices)
+    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else "none is near it."
-    return RadlibError(f"There is no {kind} called '{name}'; {hint} The choices are {', '.join(known)}.")
+    return RadlibError(
+        f"There is no {kind} called '{name}'; {hint} The choices are {', '.join(known[:MOST_LISTED])}{more}."
+    )

@@ -30,6 +30,14 @@ def free_bytes() -> int:
     return max(0, min(free))
 
 
+def amount(size: float) -> str:
+    """Bytes in words, of memory or disk: ``812 B``, ``12.0 MB``, ``1.3 GB``."""
+    for unit, least in (("GB", 1e9), ("MB", 1e5)):
+        if size >= least:
+            return f"{size / max(least, MB):,.1f} {unit}"
+    return f"{size:,.0f} B"
+
+
 @dataclass
 class Peak:
     """`mb`: largest resident memory of this process in MB (10⁶ bytes) while the block ran, libraries included."""

@@ -29,3 +29,18 @@ def test_the_peak_is_known_after_an_error():
     with pytest.raises(ValueError), memory.peak() as found:
         raise ValueError
     assert found.mb > 10
+
+
+@pytest.mark.parametrize(
+    ("size", "words"),
+    [
+        (0, "0 B"),
+        (5_120, "5,120 B"),
+        (99_999, "99,999 B"),
+        (1e5, "0.1 MB"),
+        (4.6e8, "460.0 MB"),
+        (1.25e13, "12,500.0 GB"),
+    ],
+)
+def test_an_amount_is_never_told_as_nothing(size, words):
+    assert memory.amount(size) == words

@@ -126,6 +126,11 @@ def _n(n: int, one: str, many: str = "") -> str:
     return f"{n:,} {one if n == 1 else many or one + 's'}"
 
 
+def _pixels(array: np.ndarray) -> str:
+    """``512 × 400 pixels``, rows first, of the last two axes."""
+    return f"{array.shape[-2]} × {array.shape[-1]} pixels"
+
+
 def _counts(report: Report, dataset: Dataset) -> None:
     known = origin.paper_counts(dataset.name).set_index("split")
     differing = []
@@ -247,7 +252,7 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
             if dataset.read_mask is not None:
                 mask = dataset.mask(row)
                 if mask.shape != pixels.shape[1:]:
-                    return f"the mask of {where[row]} has {mask.shape} pixels and the image {pixels.shape[1:]}", False
+                    return f"the mask of {where[row]} has {_pixels(mask)} and the image {_pixels(pixels)}", False
                 if mask.max(initial=0) > len(dataset.classes):
                     return f"the mask of {where[row]} holds {mask.max()}; 0 to {len(dataset.classes)} are known", False
                 present[row] = np.bincount(mask.ravel(), minlength=1 + len(dataset.classes))[1:] > 0
@@ -266,7 +271,7 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
             "error",
             f"Not usable: {_n(len(wrong), 'image or mask', 'images or masks')}.",
             wrong,
-            "take them from the release again.",
+            "put whole files of the same size in their place, of a release by taking it again.",
         )
     if flat:
         report.add("warning", f"One value throughout: {_n(len(flat), 'image')}.", flat)

@@ -22,6 +22,7 @@ from pooch.downloaders import doi_to_repository
 from radlib import atomic, download
 from radlib.data.catalog import TASKS
 from radlib.errors import RadlibError, unknown_name
+from radlib.memory import amount
 
 RECORD = "FETCHED.json"  # what was received, with its sha256: a later fetch trusts and compares
 UNPACKED = 2.2  # disk needed for an archive of 1 byte: itself and its files
@@ -122,7 +123,7 @@ def _downloaded(archive: Archive, out: Path) -> Path:
     free = shutil.disk_usage(out).free
     if free < size * UNPACKED - have:
         raise RadlibError(
-            f"{archive.name} needs {size * UNPACKED / 1e9:.1f} GB in {out} with its files, and {free / 1e9:.1f} GB are "
+            f"{archive.name} needs {amount(size * UNPACKED)} in {out} with its files, and {amount(free)} are "
             "free; make room or name another folder."
         )
 

@@ -23,6 +23,7 @@ from radlib import assets, atomic, checked_array
 from radlib.data import volumes
 from radlib.data.dataset import SAMPLED_BYTES
 from radlib.errors import RadlibError
+from radlib.memory import amount
 
 BUILDERS = max(1, min(4, os.cpu_count() or 1))  # each holds one unpacked volume in memory
 OPEN_VOLUMES = 256  # maps kept open; each holds no memory but one of the 1,024 files a process may usually open
@@ -70,11 +71,11 @@ def build(paths: Sequence[Path], axes: Sequence[int], title: str, progress: bool
     free = shutil.disk_usage(folder).free
     if free < size:
         raise RadlibError(
-            f"The slices of {title} take {size / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; make room or "
+            f"The slices of {title} take {amount(size)} and {folder} has {amount(free)} left; make room or "
             "set RADLIB_CACHE to another disk."
         )
     if progress:
-        print(f"{title}: {len(missing)} volumes are unpacked once, {size / 1e6:,.0f} MB in {folder}.")
+        print(f"{title}: {len(missing)} volumes are unpacked once, {amount(size)} in {folder}.")
     with ThreadPoolExecutor(BUILDERS) as pool:
         done = pool.map(lambda job: opened(*job), missing)
         for _ in tqdm(done, "unpacking volumes", len(missing), unit="volume", disable=not progress):

@@ -269,7 +269,7 @@ def _check_memory(head: Header) -> None:
     if needed < SMALL or (free := memory.free_bytes()) > needed:
         return
     raise RadlibError(
-        f"{head.path} takes {needed / 1e9:.1f} GB of memory to unpack and {free / 1e9:.1f} GB are free; end other "
+        f"{head.path} takes {memory.amount(needed)} of memory to unpack and {memory.amount(free)} are free; end other "
         "programs, use a machine with more memory, or look whether its header is damaged."
     )
 

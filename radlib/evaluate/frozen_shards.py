@@ -26,6 +26,7 @@ from radlib.alone import alone
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, model_input
 from radlib.errors import RadlibError
+from radlib.memory import amount
 from radlib.models import runtime
 from radlib.models.backbones import Backbone
 
@@ -210,7 +211,7 @@ def _refuse_too_little_room(folder: Path, size: int) -> None:
     free = shutil.disk_usage(folder).free
     if size > ROOM_LEFT and free < size + ROOM_LEFT:
         raise RadlibError(
-            f"The features still to be computed take {size / 1e9:.1f} GB and {folder} has {free / 1e9:.1f} GB left; "
+            f"The features still to be computed take {amount(size)} and {folder} has {amount(free)} left; "
             "make room, set RADLIB_CACHE to another disk, or ask for smaller images."
         )
 

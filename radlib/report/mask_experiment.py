@@ -126,7 +126,7 @@ def begin(dataset: Dataset, settings: Segmenting, table: str) -> MaskExperiment:
     known = set(dataset.samples["patient"].astype(str))
     for name in settings.leave_out:
         if name not in known:
-            raise unknown_name("patient to leave out", name, sorted(known)[:20])
+            raise unknown_name("patient to leave out", name, known)
     folder = Path(settings.results_dir or f"results/{dataset.origin}")
     begun = MaskExperiment(dataset, settings, table, folder)
     tested = dataset.samples["patient"].to_numpy()[split_of(begun).test]
