@@ -20,9 +20,9 @@ class RadlibError(Exception):
 def unknown_name(kind: str, name: str, choices: Iterable[str]) -> RadlibError:
     """Error for a `kind` (``"backbone"``, ``"dataset"`` …) called `name` that is not one of `choices`."""
     known = sorted(choices)
-    more = f" and {len(known) - MOST_LISTED} more" if len(known) > MOST_LISTED else ""
+    listed = ", ".join(known[:MOST_LISTED])
+    if len(known) > MOST_LISTED:
+        listed += f" and {len(known) - MOST_LISTED} more"
     near = difflib.get_close_matches(name, known, n=1, cutoff=0.4)
     hint = f"did you mean '{near[0]}'?" if near else "none is near it."
-    return RadlibError(
-        f"There is no {kind} called '{name}'; {hint} The choices are {', '.join(known[:MOST_LISTED])}{more}."
-    )
+    return RadlibError(f"There is no {kind} called '{name}'; {hint} The choices are {listed}.")
