@@ -1,5 +1,5 @@
-// Choices above the tables of a page: .radlib-filter[data-by="mark:Label, …"] gets one list for each mark that rows bear (data-mark),
-// and a field for words. Rows that do not fit are hidden in every table; what is chosen stands in the address and can be sent.
+// Choices above the tables of a page: .radlib-filter[data-by="mark:Label, …"] gets one list for each mark that rows bear (data-mark, several
+// values apart by |), and a field for words. Rows that do not fit are hidden in every table; what is chosen stands in the address and can be sent.
 document.addEventListener("DOMContentLoaded", () => {
   const box = document.querySelector(".radlib-filter");
   if (!box) return;
@@ -8,6 +8,7 @@ document.addEventListener("DOMContentLoaded", () => {
   const tables = [...new Set(rows.map((row) => row.closest("table")))];
   const fields = {};
 
+  const values = (row, mark) => row.dataset[mark].split("|");
   function field(name, label, element) {
     const holder = document.createElement("label");
     holder.append(label, element);
@@ -16,7 +17,7 @@ document.addEventListener("DOMContentLoaded", () => {
   }
   for (const [mark, label] of marks) {
     const list = document.createElement("select");
-    list.append(new Option("all", ""), ...[...new Set(rows.map((row) => row.dataset[mark]))].map((value) => new Option(value, value)));
+    list.append(new Option("all", ""), ...[...new Set(rows.flatMap((row) => values(row, mark)))].map((value) => new Option(value, value)));
     field(mark, label, list);
   }
   const words = document.createElement("input");
@@ -34,7 +35,7 @@ document.addEventListener("DOMContentLoaded", () => {
     const wanted = words.value.toLowerCase().split(/\s+/).filter(Boolean);
     for (const row of rows) {
       const text = row.textContent.toLowerCase();
-      row.hidden = marks.some(([mark]) => fields[mark].value && row.dataset[mark] !== fields[mark].value) || !wanted.every((word) => text.includes(word));
+      row.hidden = marks.some(([mark]) => fields[mark].value && !values(row, mark).includes(fields[mark].value)) || !wanted.every((word) => text.includes(word));
     }
     const left = rows.filter((row) => !row.hidden).length;
     count.textContent = `${left} of ${rows.length} rows`;

@@ -1,7 +1,7 @@
 """Every number at hand on one page: the paper's, those of real images, of simulated ones, the reader's, kept apart."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from pathlib import Path
 from typing import Literal, get_args
@@ -41,7 +41,7 @@ TABLE_WORDS = {"figure2": "Figure 2", "figure2_masks": "Figure 2", "figure3": "F
 
 @dataclass(frozen=True)
 class Entry:
-    """One number: whose it is (`kind`), of what (`dataset`, `row`, `method`), where it stands, the Result behind it.
+    """One number: whose it is (`kind`), of what (`dataset`, `row`, `method`), the `tables` it stands in, its Result.
 
     `found` is None for what the paper prints.
     """
@@ -51,7 +51,7 @@ class Entry:
     row: str
     note: str
     method: str
-    table: str
+    tables: tuple[str, ...]
     metric: str
     value: float
     found: Result | None = None
@@ -79,7 +79,7 @@ def printed() -> list[Entry]:
             method = line.get("segmenter") or line.get("protocol") or "linear_probe"
             name = backbones.spec(line["backbone"]).title if line["backbone"] else segmenters.TITLES[method]
             note = f"{line['image_size']} px" if line.get("image_size") else ""
-            entry = Entry("paper", titles[line["dataset"]], name, note, METHOD_WORDS[method], words(table),
+            entry = Entry("paper", titles[line["dataset"]], name, note, METHOD_WORDS[method], (words(table),),
                           METRICS[column], float(line[column]))  # fmt: skip
             out.append(entry)
     return out
@@ -90,7 +90,7 @@ def measured(path: Path, published: bool = False) -> Entry:
     found = result.read(path)
     kind: Kind = "published" if published else "stand-in" if found.data.origin == "stand-in" else "own"
     row, note, method = significance.label(found), ", ".join(_notes(found)), METHOD_WORDS[found.protocol]
-    return Entry(kind, found.data.title, row, note, method, words(found.table), found.metric, found.value, found)
+    return Entry(kind, found.data.title, row, note, method, (words(found.table),), found.metric, found.value, found)
 
 
 def _notes(found: Result) -> list[str]:
@@ -111,12 +111,23 @@ def words(table: str) -> str:
     return TABLE_WORDS.get(table) or f"Table {int(table.removeprefix('table'))}"
 
 
+def merged(entries: Sequence[Entry]) -> list[Entry]:
+    """`entries` without second copies: a number that several tables bear is one entry that names them all."""
+    copies: dict[tuple[object, ...], list[Entry]] = {}
+    for each in entries:
+        copies.setdefault((each.test, each.row, each.note, each.method, each.value), []).append(each)
+    return [
+        replace(same[0], tables=tuple(dict.fromkeys(name for each in same for name in each.tables)))
+        for same in copies.values()
+    ]
+
+
 def at_hand(folders: Sequence[Path | str]) -> list[Entry]:
     """What the paper prints, what came with radlib, and the Results in `folders`: stand-ins, and the reader's own."""
     tables = [*paper.TABLES[3:], *TABLE_WORDS]
     published = [measured(path, True) for table in tables for path in result.published_paths(table)]
     found = [measured(path) for table in tables for folder in folders for path in result.paths(folder, table)]
-    return [*printed(), *published, *found]
+    return merged([*printed(), *published, *found])
 
 
 def places(entries: Sequence[Entry]) -> list[str]:
@@ -155,7 +166,12 @@ def table_html(entries: Sequence[Entry], kind: Kind) -> str:
     columns = ["Row", "Dataset", "Score", "Place", "Method", *patients, "Where", "Metric"]
     lines = html_table.head(columns, caption, tall=True)
     for entry, place in zip(mine, places(mine), strict=True):
-        marks = {"kind": KIND_WORDS[kind], "dataset": entry.dataset, "method": entry.method, "table": entry.table}
+        marks = {
+            "kind": KIND_WORDS[kind],
+            "dataset": entry.dataset,
+            "method": entry.method,
+            "table": "|".join(entry.tables),
+        }
         marked = "".join(f' data-{name}="{escape(value)}"' for name, value in marks.items())
         cells = [
             html_table.name_cell(entry.row, entry.note),
@@ -164,7 +180,7 @@ def table_html(entries: Sequence[Entry], kind: Kind) -> str:
             html_table.number_cell(int(place.split()[0]) if place else None, decimals=0, shown=place or "{}"),
             html_table.text_cell(entry.method),
             *([html_table.number_cell(entry.found.n_patients, decimals=0)] if entry.found else []),
-            html_table.text_cell(entry.table),
+            html_table.text_cell(*entry.tables),
             html_table.text_cell(entry.metric),
         ]
         lines.append(f"<tr{marked}>{''.join(cells)}</tr>")

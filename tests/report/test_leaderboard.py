@@ -22,11 +22,13 @@ def test_the_papers_numbers_are_those_of_its_tables_4_to_10():
     printed = leaderboard.printed()
     expected = sum(len(paper.table(name)) for name in paper.TABLES[3:])
     assert len(printed) == expected and {each.kind for each in printed} == {"paper"}
-    one = [each for each in printed if (each.row, each.dataset, each.table) == ("DINOv2 ViT-g/14", "AMOS", "Table 7")]
+    one = [
+        each for each in printed if (each.row, each.dataset, each.tables) == ("DINOv2 ViT-g/14", "AMOS", ("Table 7",))
+    ]
     assert [(each.value, each.method, each.metric) for each in one] == [
         (0.54, "U-Net decoder", "mean of Dice and Jaccard")
     ]
-    tuned = [each for each in printed if each.table == "Table 8" and each.method == "LoRA"]
+    tuned = [each for each in printed if each.tables == ("Table 8",) and each.method == "LoRA"]
     assert [each.value for each in tuned] == [0.767, 0.823]
 
 
@@ -40,8 +42,18 @@ def test_results_are_told_apart_by_whose_they_are(make, tmp_path):
     kinds = {each.dataset: each.kind for each in entries if each.dataset.startswith("of ")}
     assert kinds == {"of stand-in": "stand-in", "of paper": "own", "of own": "own"}
     published = [each for each in entries if each.kind == "published"]
-    assert len(published) == len(list(result.PUBLISHED.glob("*/*.json")))
+    borne = sum(len(each.tables) for each in published)
+    assert len(published) < borne == len(list(result.PUBLISHED.glob("*/*.json")))
     assert plots.ladders(entries).axes[0].get_xlabel() == "macro AUROC on test"
+
+
+def test_a_number_that_several_tables_bear_is_one_row_that_names_them(make, tmp_path):
+    for table, value in (("table04", 0.7), ("table09", 0.7), ("table05", 0.6)):
+        result.write(make(value, table=table), {}, tmp_path)
+    own = [each for each in leaderboard.at_hand([tmp_path]) if each.kind == "own"]
+    assert [(each.value, each.tables) for each in own] == [(0.7, ("Table 4", "Table 9")), (0.6, ("Table 5",))]
+    html = leaderboard.table_html(own, "own")
+    assert 'data-table="Table 4|Table 9"' in html and ">Table 4, Table 9</td>" in html
 
 
 def test_places_are_given_within_a_test_and_marked_where_it_cannot_tell(make):
@@ -53,7 +65,7 @@ def test_places_are_given_within_a_test_and_marked_where_it_cannot_tell(make):
             interval=Interval(low=0.1, high=high, resamples=100, resamples_used=100),
             **changes,
         )
-        return leaderboard.Entry("own", found.data.title, "row", "", "probe", "Table 4", found.metric, value, found)
+        return leaderboard.Entry("own", found.data.title, "row", "", "probe", ("Table 4",), found.metric, value, found)
 
     other = make().data.model_copy(update={"fingerprint": "e" * 64})
     entries = [
