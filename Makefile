@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | t
 # A page is called by the first word of its notebook: notebooks/table04_linear_probing.ipynb -> table04.
 NOTEBOOKS := $(wildcard notebooks/*.ipynb book/*.ipynb)
 # Those that take longest begin first, so that none of them is alone at the end.
-LONGEST := $(foreach page,table01 table04 table06 table09 table07,$(wildcard notebooks/$(page)_*.ipynb))
+LONGEST := $(foreach page,table01 table04 table06 figure2 differences table09 table05 table07 table08,$(wildcard notebooks/$(page)_*.ipynb book/$(page).ipynb))
 EXECUTED := $(addprefix _build/,$(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS)))
 page = $(firstword $(subst _, ,$(basename $(notdir $(1)))))
 PAGES := $(foreach notebook,$(NOTEBOOKS),notebooks/$(call page,$(notebook)))
@@ -67,8 +67,9 @@ _build/%.ipynb: %.ipynb $(PAGE_SOURCES) | env
 		tr '\r' '\n' <$$log | tail -n 1 >&2; echo "$< failed; all that it printed is in $$log" >&2; exit 1; \
 	fi
 
-# These pages read the Results that the others leave.
-$(filter _build/book/%,$(EXECUTED)): $(filter _build/notebooks/%,$(EXECUTED))
+# These pages read the Results that the others leave; that of the differences only those of few shots.
+$(filter-out %/differences.ipynb,$(filter _build/book/%,$(EXECUTED))): $(filter _build/notebooks/%,$(EXECUTED))
+$(filter %/differences.ipynb,$(EXECUTED)): $(filter %/figure2_few_shot.ipynb,$(EXECUTED))
 
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."

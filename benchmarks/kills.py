@@ -35,7 +35,7 @@ from PIL import Image
 from radlib import assets, download
 from radlib.data import mask_squares, slice_cache, squares, standins
 from radlib.data.dataset import Dataset
-from radlib.evaluate import features, segmentation
+from radlib.evaluate import checkpoint, features
 from radlib.evaluate.segmentation import Schedule, Split, Task, segment
 from radlib.models import backbones, decoders, runtime
 from radlib.report import experiment, page, probing
@@ -182,7 +182,7 @@ def probed(folder: Path) -> str:
 
 def drawn(folder: Path) -> str:
     """A decoder: a learning rate of three chosen, fitted again, a checkpoint after every epoch."""
-    segmentation.SECONDS_BETWEEN_CHECKPOINTS = 0.0
+    checkpoint.SECONDS_BETWEEN = 0.0
     rng = np.random.default_rng(0)
     shown = (rng.random((60, 8, 8)) > 0.6).astype(np.int64)
     tokens = torch.from_numpy(

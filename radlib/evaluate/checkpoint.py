@@ -11,6 +11,8 @@ from torch import Tensor
 from radlib import atomic
 from radlib.errors import RadlibError
 
+SECONDS_BETWEEN = 30.0  # what a killed training can lose, besides the epoch it was in
+
 # The sum of the file's bytes stands behind them: torch looks for its zip from the end of a file and passes over what
 # follows it, and leaves the zip's own checksums unread.
 MARK = b"\nsha256 "

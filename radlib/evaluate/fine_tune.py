@@ -93,6 +93,7 @@ def fine_tune(
     state = checkpoint.read(saved, agrees)
     first = run.resume(state) if state else 0
     if not (state and state["finished"]):
+        since = time.perf_counter()
         for epoch in range(first, settings.epochs):
             started = time.perf_counter()
             with memory.peak() as held:
@@ -100,7 +101,9 @@ def fine_tune(
                 run.validate(epoch)
             run.seconds += time.perf_counter() - started
             run.remember(held.mb)
-            checkpoint.write(saved, agrees, run.state(epoch + 1))
+            if time.perf_counter() - since > checkpoint.SECONDS_BETWEEN:
+                checkpoint.write(saved, agrees, run.state(epoch + 1))
+                since = time.perf_counter()
         run.test()
         checkpoint.write(saved, agrees, run.finished_state())
     return run.tuned(settings.epochs - first)

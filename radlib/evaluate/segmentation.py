@@ -27,7 +27,6 @@ from radlib.models import runtime
 
 __all__ = ["LEARNING_RATES", "Rows", "Schedule", "Segmented", "Split", "Task", "numerics", "segment"]
 
-SECONDS_BETWEEN_CHECKPOINTS = 30.0  # what a killed run can lose, besides the epoch it was in
 COLLAPSE = 0.1  # of the score: far more than chance moves it, far less than one of ten classes lost
 PROCEDURE = 2  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
 
@@ -182,7 +181,7 @@ class _Run:
                     losses.append(self._epoch(stage, networks, optimizers, scalers, rates, rows, epoch, epochs, bar))
                 self.state["seconds"] += time.perf_counter() - started
                 self._remember(held.mb)
-                if time.perf_counter() - self.since > SECONDS_BETWEEN_CHECKPOINTS:
+                if time.perf_counter() - self.since > checkpoint.SECONDS_BETWEEN:
                     self._keep(
                         {
                             "name": name,

@@ -106,6 +106,7 @@ def test_a_killed_run_goes_on_to_the_same_scores(tmp_path, monkeypatch, method):
         train(run, epoch, progress)
 
     monkeypatch.setattr(module._Run, "train", killed_in_the_last_epoch)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
     with pytest.raises(Killed):
         tune(tmp_path / "cut", method=method, epochs=3)
     monkeypatch.setattr(module._Run, "train", train)

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from radlib.errors import RadlibError
-from radlib.evaluate import overlap, segmentation
+from radlib.evaluate import checkpoint, overlap, segmentation
 from radlib.evaluate.segmentation import Schedule, Split, Task, segment
 from radlib.models import decoders, runtime
 
@@ -135,7 +135,7 @@ class Killed(BaseException):
     [*(("linear", last) for last in (1, 4, 11, 13, 14, 25, 33, 35)), ("unet_decoder", 9), ("unet_decoder", 25)],
 )
 def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind, last):
-    monkeypatch.setattr(segmentation, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
     whole = fit(tmp_path / "whole", kind=kind)
     reads = itertools.count()
 
@@ -153,7 +153,7 @@ def test_a_killed_run_goes_on_to_the_same_bits(tmp_path, monkeypatch, kind, last
 
 
 def test_a_run_killed_again_and_again_still_ends_the_same(tmp_path, monkeypatch):
-    monkeypatch.setattr(segmentation, "SECONDS_BETWEEN_CHECKPOINTS", -1.0)
+    monkeypatch.setattr(checkpoint, "SECONDS_BETWEEN", -1.0)
     whole = fit(tmp_path / "whole", kind="unet_decoder")
     kills = 0
     while kills < 9:

@@ -15,6 +15,7 @@ from radlib.data.standins import chest, findings, radiograph
 GRID, SPACING = (340, 66, 170), (1.05, 3.8, 1.9)  # voxels and mm of a person; depth is summed up and may be coarse
 HEIGHT = 700  # pixels of a film that keeps its proportions; the releases' have 3,000 to 4,900
 PIXEL_MM = 1.0  # of the projection, before it is resized to the film
+COMPRESSION = 3  # of PNG: a quarter of the time of the usual 6, files an eighth larger
 NOTE = (
     "Virtual patients: radiographs projected from one real chest CT, bent, with simulated findings; nobody's real film."
 )

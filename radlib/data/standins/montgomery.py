@@ -10,7 +10,7 @@ from PIL import Image
 
 from radlib.data.standins import films
 
-VERSION = 1
+VERSION = 2
 PATIENTS = 27
 CASES = (("Infiltration",), ("Infiltration", "Nodule"), ("Pneumonia",), ("Infiltration", "Effusion"))
 
@@ -27,7 +27,7 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
         shown = tuberculosis(draw) if ill[k] else ()
         film = films.Patient((seed, 33, k), False).film(0, shown, "PA", None, masks=True)
         name = f"MCUCXR_{k + 1:04d}_{int(ill[k])}"
-        Image.fromarray(film.pixels).save(release / "CXR_png" / f"{name}.png")
+        Image.fromarray(film.pixels).save(release / "CXR_png" / f"{name}.png", compress_level=films.COMPRESSION)
         for side, mask in zip(("left", "right"), film.lungs, strict=True):
             Image.fromarray(mask).save(release / "ManualMask" / f"{side}Mask" / f"{name}.png")
         sex, age = draw.choice(["M", "F"]), int(draw.integers(18, 80))

@@ -14,7 +14,7 @@ from PIL import Image
 from radlib.data.nih_chest_xray import FINDINGS, NOTHING
 from radlib.data.standins import films
 
-VERSION = 2
+VERSION = 3
 PATIENTS = 46
 SIZE = (1024, 1024)  # pixels, as the release's
 HEALTHY = 0.36  # of patients of train and test
@@ -67,7 +67,7 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
             index = f"{number[k]:08d}_{n:03d}.png"
             place = folder / f"images_{1 + number[k] % 2:03d}" / "images"
             place.mkdir(parents=True, exist_ok=True)
-            Image.fromarray(film.pixels).save(place / index)
+            Image.fromarray(film.pixels).save(place / index, compress_level=films.COMPRESSION)
             rows[k].append(_row(index, names, n, number[k], age + n // 2, sex, view))
 
     films.write_all(patients, one, progress)

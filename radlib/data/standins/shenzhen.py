@@ -11,7 +11,7 @@ from PIL import Image
 from radlib.data.standins import films
 from radlib.data.standins.montgomery import tuberculosis
 
-VERSION = 1
+VERSION = 2
 PATIENTS = 30
 MASKED = 6 / 7  # the release: 566 of 662
 
@@ -30,7 +30,7 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
         shown = tuberculosis(draw) if ill[k] else ()
         film = films.Patient((seed, 43, k), False).film(0, shown, "PA", None, masks=bool(masked[k]))
         name = f"CHNCXR_{k + 1:04d}_{int(ill[k])}"
-        Image.fromarray(film.pixels).save(release / "CXR_png" / f"{name}.png")
+        Image.fromarray(film.pixels).save(release / "CXR_png" / f"{name}.png", compress_level=films.COMPRESSION)
         if masked[k]:
             both = np.where(film.lungs.any(axis=0), 255, 0).astype(np.uint8)
             Image.fromarray(both).save(release / "mask" / f"{name}_mask.png")
