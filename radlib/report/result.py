@@ -128,6 +128,7 @@ class Result(Record):
     `patients` and `cases` `(n,)`, and `masks` says the rest. `left_out`
     names patients whose images were not trained on. `trainable_parameters` counts what was fitted, the chosen head
     included; `peak_memory_mb` is the process's largest resident memory (a GPU's largest allocation on one) in MB.
+    `record_sha256` is of all other fields (`_sum_of`); files of radlib 0.1 have none.
     """
 
     schema_version: Literal[1] = 1
@@ -162,6 +163,7 @@ class Result(Record):
     versions: dict[str, str]
     commit: str
     predictions_sha256: Sha256
+    record_sha256: Sha256 | None = None
 
     @property
     def name(self) -> str:
@@ -188,7 +190,8 @@ class Result(Record):
 def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> Path:
     """Put `result` and its `predictions` into ``folder/<table>/``; returns the JSON's path.
 
-    The sha256 in the written record is that of the predictions given. A record of the same name is replaced.
+    The checksums in the written record are those of the predictions given and of the record itself. A record of the
+    same name is replaced.
     """
     content = save({name: np.ascontiguousarray(array) for name, array in predictions.items()})
     record = result.model_copy(update={"predictions_sha256": hashlib.sha256(content).hexdigest()})
@@ -196,7 +199,8 @@ def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> P
     path = target / f"{record.name}.json"
     try:
         atomic.replace(path.with_suffix(".safetensors"), content)
-        atomic.replace(path, (json.dumps(record.model_dump(mode="json"), indent=1) + "\n").encode())
+        fields = record.model_dump(mode="json")
+        atomic.replace(path, (json.dumps({**fields, "record_sha256": _sum_of(fields)}, indent=1) + "\n").encode())
     except OSError as error:
         raise RadlibError(f"The result cannot be written to {target} ({error.strerror}); make room there.") from error
     return path
@@ -214,15 +218,28 @@ def make_folder(folder: Path, table: str) -> Path:
 
 
 def read(path: Path) -> Result:
-    """The Result in the JSON file `path`; raises RadlibError naming the first field that is wrong."""
+    """The Result in the JSON file `path`; raises RadlibError naming the first field that is wrong, or the checksum."""
     try:
-        return Result.model_validate_json(path.read_bytes())
+        content = path.read_bytes()
+        found = Result.model_validate_json(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RadlibError(f"{path}: {place}: {first['msg']}; delete the file and run its notebook again.") from error
     except OSError as error:
         raise RadlibError(f"{path} cannot be read ({error.strerror}); check the path.") from error
+    if found.record_sha256 not in (None, _sum_of(json.loads(content))):
+        raise RadlibError(
+            f"{path}: record_sha256 is not that of the other fields, so one of them was changed or the disk failed; "
+            "delete the file and run its notebook again."
+        )
+    return found
+
+
+def _sum_of(fields: dict[str, object]) -> str:
+    """SHA-256 of a record's `fields` but the sum itself: as JSON, keys sorted, without spaces."""
+    others = {name: value for name, value in fields.items() if name != "record_sha256"}
+    return hashlib.sha256(json.dumps(others, sort_keys=True, separators=(",", ":")).encode()).hexdigest()
 
 
 def read_predictions(path: Path) -> dict[str, np.ndarray]:

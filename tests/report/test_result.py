@@ -17,7 +17,7 @@ SCORES = {"rows": np.arange(10), "scores": np.linspace(0, 1, 20).reshape(10, 2)}
 def test_a_result_is_read_as_it_was_written(make, tmp_path):
     path = result.write(make(), SCORES, tmp_path)
     found = result.read(path)
-    assert found.model_copy(update={"predictions_sha256": "0" * 64}) == make()
+    assert found.model_copy(update={"predictions_sha256": "0" * 64, "record_sha256": None}) == make()
     np.testing.assert_array_equal(result.read_predictions(path)["scores"], SCORES["scores"])
     assert result.paths(tmp_path, "table04") == [path]
     assert result.paths(tmp_path, "table05") == []
@@ -55,6 +55,30 @@ def test_a_result_cut_short_is_told(make, tmp_path):
     path.write_bytes(path.read_bytes()[:200])
     with pytest.raises(RadlibError, match="delete the file and run its notebook again"):
         result.read(path)
+
+
+def test_no_flipped_bit_of_a_result_changes_what_is_read(make, tmp_path):
+    path = result.write(make(), SCORES, tmp_path)
+    whole, first = path.read_bytes(), result.read(path)
+    rng = np.random.default_rng(0)
+    for place in rng.choice(len(whole), 300, replace=False):
+        content = bytearray(whole)
+        content[place] ^= 1 << rng.integers(8)
+        path.write_bytes(content)
+        try:
+            assert result.read(path) == first, (place, "was read as something else")
+        except RadlibError as error:
+            assert str(path) in str(error) and "run its notebook again" in str(error)
+
+
+def test_a_changed_number_is_told_and_a_result_without_a_sum_is_taken(make, tmp_path):
+    path = result.write(make(0.75), SCORES, tmp_path)
+    record = json.loads(path.read_text())
+    path.write_text(json.dumps({**record, "n_images": record["n_images"] + 1}))
+    with pytest.raises(RadlibError, match="one of them was changed or the disk failed; delete the file"):
+        result.read(path)
+    path.write_text(json.dumps({**record, "record_sha256": None}))
+    assert result.read(path).value == 0.75
 
 
 def test_predictions_of_another_run_are_refused(make, tmp_path):
