@@ -40,9 +40,9 @@ def name_cell(name: str, note: str) -> str:
     return f'<th scope="row">{escape(name)}{_small(note)}</th>'
 
 
-def text_cell(*words: str) -> str:
-    """A cell of words: those that are not empty, with commas."""
-    return f'<td class="text">{escape(", ".join(word for word in words if word))}</td>'
+def text_cell(*words: str, note: str = "") -> str:
+    """A cell of words: those that are not empty, with commas; small below them a `note`."""
+    return f'<td class="text">{escape(", ".join(word for word in words if word))}{_small(note)}</td>'
 
 
 def printed_cell(words: str, note: str = "") -> str:

@@ -160,11 +160,10 @@ def table_html(entries: Sequence[Entry], kind: Kind) -> str:
     )
     if kind != "paper":
         caption += (
-            " ≈ the highest value lies within the row's 95 % interval over patients. Rows called control have no place."
+            " Below a score its 95 % interval and how many test patients it rests on. ≈ the highest value lies within "
+            "that interval. Rows called control have no place."
         )
-    patients = [] if kind == "paper" else ["Test patients"]
-    columns = ["Row", "Dataset", "Score", "Place", "Method", *patients, "Where", "Metric"]
-    lines = html_table.head(columns, caption, tall=True)
+    lines = html_table.head(["Row", "Dataset", "Score", "Place", "Method", "Where"], caption, tall=True)
     for entry, place in zip(mine, places(mine), strict=True):
         marks = {
             "kind": KIND_WORDS[kind],
@@ -176,15 +175,19 @@ def table_html(entries: Sequence[Entry], kind: Kind) -> str:
         cells = [
             html_table.name_cell(entry.row, entry.note),
             html_table.text_cell(entry.dataset),
-            measured_cell(entry.found) if entry.found else html_table.number_cell(entry.value),
+            _score_cell(entry),
             html_table.number_cell(int(place.split()[0]) if place else None, decimals=0, shown=place or "{}"),
-            html_table.text_cell(entry.method),
-            *([html_table.number_cell(entry.found.n_patients, decimals=0)] if entry.found else []),
+            html_table.text_cell(entry.method, note=entry.metric),
             html_table.text_cell(*entry.tables),
-            html_table.text_cell(entry.metric),
         ]
         lines.append(f"<tr{marked}>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])
+
+
+def _score_cell(entry: Entry) -> str:
+    if entry.found is None:
+        return html_table.number_cell(entry.value)
+    return measured_cell(entry.found, f"{entry.found.n_patients:,} patients")
 
 
 FILTER = (
