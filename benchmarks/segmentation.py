@@ -63,7 +63,7 @@ def main() -> None:
     torch.set_num_threads(given.threads)  # OpenVINO takes as many
     root = standins.write("montgomery", assets.cache_dir() / "standins" / "montgomery")
     dataset = catalog.open_dataset("montgomery", root, progress=False)
-    numerics = segmentation.numerics("cpu")
+    numerics = runtime.training_name("cpu")
     print(f"{len(dataset)} films, {os.cpu_count()} cores, {torch.get_num_threads()} threads, training in {numerics}")
     measured = {"epochs": epochs(dataset, given.size), "dice": dice(dataset, given.dice_size)}
     if given.json:

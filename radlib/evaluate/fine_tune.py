@@ -76,7 +76,7 @@ def fine_tune(
         n_classes: K.
         saved: the checkpoint: gone on from when it is there, and read for the whole result when it is finished.
         identity: what the checkpoint must agree with beside the settings: fingerprints of data and split, weights.
-        device: as for `runtime.encoder`; float16 on a GPU, float32 on a CPU.
+        device: as for `runtime.encoder`; multiplies in `runtime.training_dtype`.
         progress: a bar for every epoch.
 
     Raises:
@@ -195,7 +195,8 @@ class _Run:
     def _inputs(self, images: Tensor) -> dict[str, Tensor]:
         """Images (B, 3, H, W) in [0, 1] -> what the heads read."""
         ready = torch.from_numpy(normalised(images.numpy())).to(self.where)
-        with torch.autocast(self.where.type, torch.float16, enabled=self.where.type == "cuda"):
+        kind = runtime.training_dtype(str(self.where))
+        with torch.autocast(self.where.type, kind, enabled=kind != torch.float32):
             return head_grid.inputs(self.backbone, ready)
 
     def _case_inputs(self, cases: NDArray[np.intp]) -> dict[str, NDArray[np.float32]]:

@@ -25,15 +25,10 @@ from radlib.evaluate.segmented import Segmented, forward, predict
 from radlib.evaluate.soft_dice import loss
 from radlib.models import runtime
 
-__all__ = ["LEARNING_RATES", "Rows", "Schedule", "Segmented", "Split", "Task", "numerics", "segment"]
+__all__ = ["LEARNING_RATES", "Rows", "Schedule", "Segmented", "Split", "Task", "segment"]
 
 COLLAPSE = 0.1  # of the score: far more than chance moves it, far less than one of ten classes lost
 PROCEDURE = 2  # raised when the same settings would give other numbers: older checkpoints are then not gone on from
-
-
-def numerics(device: str) -> str:
-    """What networks compute in while they train on `device`, e.g. ``torch-float32``."""
-    return str(runtime.training_dtype(device)).replace("torch.", "torch-")
 
 
 def segment(
@@ -52,7 +47,7 @@ def segment(
     Raises RadlibError when every learning rate or the last fit diverges, and what `checkpoint` raises.
     """
     words = {name: str(value) for name, value in schedule.hyperparameters().items()}
-    agrees = {**identity, **words, "numerics": numerics(device), "procedure": str(PROCEDURE)}
+    agrees = {**identity, **words, "numerics": runtime.training_name(device), "procedure": str(PROCEDURE)}
     run = _Run(task, schedule, saved, agrees, runtime.torch_device(device), progress)
     return run.finished()
 

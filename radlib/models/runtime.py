@@ -86,7 +86,7 @@ def name(device: str = "auto") -> str:
 
 
 def training_dtype(device: str = "auto") -> torch.dtype:
-    """The type that decoders and segmentation networks multiply in while they train; weights and losses are float32.
+    """The type that networks multiply in while they train; weights and losses are float32.
 
     float16 on a GPU, as the paper. On a CPU bfloat16 where the processor multiplies matrices of it (AMX), three times
     faster for a U-Net decoder there; else float32, since emulated bfloat16 is slower than either.
@@ -94,6 +94,11 @@ def training_dtype(device: str = "auto") -> torch.dtype:
     if torch_device(device).type == "cuda":
         return torch.float16
     return torch.bfloat16 if torch.cpu._is_amx_tile_supported() else torch.float32
+
+
+def training_name(device: str = "auto") -> str:
+    """What networks compute in while they train on `device`, e.g. ``torch-float32``."""
+    return str(training_dtype(device)).replace("torch.", "torch-")
 
 
 def torch_device(device: str) -> torch.device:

@@ -78,7 +78,7 @@ def measure_tuned(begun: Experiment, settings: FineTuning, progress: bool = True
     A run that was cut short goes on from its last whole epoch; one that finished is not trained again.
     """
     rows = []
-    numerics = "torch-float16" if runtime.torch_device(settings.device).type == "cuda" else "torch-float32"
+    numerics = runtime.training_name(settings.device)
     images = squares(begun.dataset, settings.training_size, progress=progress)
     for name in settings.backbones:
         for method in settings.methods:
@@ -91,7 +91,7 @@ def measure_tuned(begun: Experiment, settings: FineTuning, progress: bool = True
                 backbone_rate=settings.backbone_rate,
                 seed=settings.seed,
             )
-            identity = _identity(begun, backbone)
+            identity = {**_identity(begun, backbone), "numerics": numerics}
             tuned = fine_tune(
                 images,
                 begun.whole,

@@ -20,7 +20,7 @@ from radlib.data.squares import squares
 from radlib.evaluate import augmentation, native_masks, patch_tokens, segmentation
 from radlib.evaluate.patch_tokens import PatchTokens
 from radlib.evaluate.segmentation import Schedule, Segmented, Split, Task
-from radlib.models import backbones, decoders, segmenters
+from radlib.models import backbones, decoders, runtime, segmenters
 from radlib.models.backbones import Backbone
 from radlib.report import experiment, mask_recording
 from radlib.report.mask_experiment import MaskExperiment, Segmenting, begin, masks_of, split_of
@@ -203,7 +203,7 @@ def _segmented(
         "image_size": str(size),
         **about,
     }
-    everything: Sequence[object] = [identity, schedule.hyperparameters(), segmentation.numerics(begun.settings.device)]
+    everything: Sequence[object] = [identity, schedule.hyperparameters(), runtime.training_name(begun.settings.device)]
     key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
     saved = assets.cache_dir() / "segmenters" / f"{dataset.name}__{kind}__{size}px__{key}.pt"
     with alone(str(saved)):
