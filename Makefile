@@ -9,7 +9,7 @@ READY := $(VENV)/.ready-$(shell cat requirements.lock pyproject.toml | cksum | t
 # A page is called by the first word of its notebook: notebooks/table04_linear_probing.ipynb -> table04.
 NOTEBOOKS := $(wildcard notebooks/*.ipynb book/*.ipynb)
 # Those that take longest begin first, so that none of them is alone at the end.
-LONGEST := $(foreach page,table01 table04 table06 figure2 differences table09 table05 table07 table08,$(wildcard notebooks/$(page)_*.ipynb book/$(page).ipynb))
+LONGEST := $(foreach page,table01 table04 table06 figure2 table09 table05 differences table07 table08,$(wildcard notebooks/$(page)_*.ipynb book/$(page).ipynb))
 EXECUTED := $(addprefix _build/,$(LONGEST) $(filter-out $(LONGEST),$(NOTEBOOKS)))
 page = $(firstword $(subst _, ,$(basename $(notdir $(1)))))
 PAGES := $(foreach notebook,$(NOTEBOOKS),notebooks/$(call page,$(notebook)))

@@ -10,8 +10,9 @@ at the border has a surface there. Between two surfaces, with d the Euclidean di
 The percentile is interpolated linearly between neighbours. The maximum itself (Huttenlocher et al. 1993) would rest on
 one pixel; the 95th percentile is the usual way to make it bear a few stray ones.
 
-Every distance to the nearest pixel of a surface comes from one exact Euclidean distance transform of the bounding box
-that holds both masks; all surface pixels lie in it, so cropping changes nothing but the time.
+The nearest pixel of a surface is looked up, exactly, in a k-d tree of that surface's pixels: surfaces are thin, so that
+takes a fraction of a distance transform's time in a volume. Both masks are cropped to the box that holds them, which
+changes nothing but the time.
 """
 
 import math
@@ -20,6 +21,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from radlib.errors import RadlibError
 
@@ -67,8 +69,8 @@ def directed(
     start: NDArray[np.bool_], target: NDArray[np.bool_], spacing: Sequence[float], percentile: float = PERCENTILE
 ) -> float:
     """`percentile` over the pixels of `start` of the distance to the nearest pixel of `target`, in `spacing`'s unit."""
-    distance = ndimage.distance_transform_edt(~target, sampling=spacing)
-    return float(np.percentile(distance[start], percentile))
+    nearest, _ = cKDTree(np.argwhere(target) * spacing).query(np.argwhere(start) * spacing)
+    return float(np.percentile(nearest, percentile))
 
 
 def surface(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
