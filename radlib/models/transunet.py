@@ -12,9 +12,6 @@ as in the ResNet of Google's hybrid ViT. The published code leaves both out and 
 from functools import partial
 
 import torch
-from timm.layers import GroupNormAct, StdConv2d
-from timm.models.resnetv2 import ResNetV2
-from timm.models.vision_transformer import Block
 from torch import Tensor, nn
 from torch.nn.functional import interpolate
 
@@ -73,6 +70,9 @@ class TransUNet(nn.Module):
 
 def _resnet() -> nn.Module:
     """The ResNetV2-50 as far as 1/16: standardised weights, group norm, no pre-activation."""
+    from timm.layers import GroupNormAct, StdConv2d
+    from timm.models.resnetv2 import ResNetV2
+
     resnet = ResNetV2(
         RESNET_UNITS,
         RESNET_WIDTHS,
@@ -90,6 +90,8 @@ def _resnet() -> nn.Module:
 
 def _block() -> nn.Module:
     """One block of ViT-L; first weights of the MLP as in TransUNet, and dropout in it alone."""
+    from timm.models.vision_transformer import Block
+
     block = Block(WIDTH, HEADS, qkv_bias=True, proj_drop=DROPOUT, norm_layer=partial(nn.LayerNorm, eps=1e-6))
     block.attn.proj_drop = nn.Identity()
     for layer in (block.mlp.fc1, block.mlp.fc2):

@@ -5,7 +5,6 @@ from html import escape
 from pathlib import Path
 
 import pandas as pd
-import timm
 import torch
 
 from radlib.models import adapters, backbones
@@ -109,6 +108,8 @@ def trained_html(name: str, printed: pd.DataFrame) -> str:
 
 
 def _trained(spec: backbones.BackboneSpec, method: adapters.Method) -> int:
+    import timm
+
     with torch.device("meta"):
         module = timm.create_model(spec.timm_name, num_classes=0).requires_grad_(False)
         return adapters.trainable_parameters(adapters.adapt(backbones.Backbone(spec, module, 0, "none"), method))

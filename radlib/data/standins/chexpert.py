@@ -13,7 +13,7 @@ from PIL import Image
 from radlib.data.chexpert import FINDINGS
 from radlib.data.standins import films
 
-VERSION = 2
+VERSION = 3
 PATIENTS = 48
 SIZE = (320, 320)
 DRAWN_AS = {"Pleural Effusion": "Effusion"}  # elsewhere the two releases spell a finding alike

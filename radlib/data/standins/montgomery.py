@@ -10,7 +10,7 @@ from PIL import Image
 
 from radlib.data.standins import films
 
-VERSION = 2
+VERSION = 3
 PATIENTS = 27
 CASES = (("Infiltration",), ("Infiltration", "Nodule"), ("Pneumonia",), ("Infiltration", "Effusion"))
 

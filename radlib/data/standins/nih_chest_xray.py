@@ -14,7 +14,7 @@ from PIL import Image
 from radlib.data.nih_chest_xray import FINDINGS, NOTHING
 from radlib.data.standins import films
 
-VERSION = 3
+VERSION = 4
 PATIENTS = 46
 SIZE = (1024, 1024)  # pixels, as the release's
 HEALTHY = 0.36  # of patients of train and test

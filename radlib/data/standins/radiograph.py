@@ -72,10 +72,7 @@ def expose(film: Film, rng: np.random.Generator, field: tuple[int, int, int, int
     What is drawn here (exposure, scatter, contrast, sharpness) knows nothing of findings.
     """
     transmitted = np.exp(-film.absorbed)
-    # Scatter is far smoother than a pixel, so a quarter of the rows and columns tells it.
-    few = (transmitted.shape[0] // 4, transmitted.shape[1] // 4)
-    scatter = ndimage.gaussian_filter(_resized(transmitted, few, "area"), 22 / (4 * film.pixel_mm))
-    scatter = _resized(scatter, transmitted.shape) * rng.uniform(0.15, 0.45)
+    scatter = _smooth(transmitted, 22 / film.pixel_mm) * rng.uniform(0.15, 0.45)
     top, bottom, left, right = field
     signal = (transmitted + scatter)[top:bottom, left:right]
     signal = _resized(-np.log(np.maximum(signal, 1e-4)), size)
@@ -83,7 +80,7 @@ def expose(film: Film, rng: np.random.Generator, field: tuple[int, int, int, int
     low, high = np.percentile(inner, (rng.uniform(1, 4), rng.uniform(93, 98)))
     exposure = 10 ** rng.uniform(3.0, 4.0)  # photons of a pixel that sees air
     signal = signal + rng.standard_normal(size, dtype=np.float32) * np.exp(signal / 2) / np.sqrt(exposure * 40)
-    fine = signal - ndimage.gaussian_filter(signal, size[0] / 90)
+    fine = signal - _smooth(signal, size[0] / 90)
     signal = signal + rng.uniform(0.2, 0.9) * fine  # edge enhancement, as every digital film has
     tone = (signal - low) / (high - low)
     contrast = rng.uniform(2.6, 3.8)
@@ -156,6 +153,12 @@ def _framed(outline: NDArray[np.bool_], pixel_mm: float) -> tuple[int, int, int,
 def _largest(mask: NDArray[np.bool_]) -> NDArray[np.bool_]:
     parts, n = ndimage.label(mask)
     return mask if n < 2 else np.asarray(parts == np.bincount(parts.ravel())[1:].argmax() + 1)
+
+
+def _smooth(picture: Picture, sigma: float) -> Picture:
+    """A Gaussian of `sigma` pixels: what it leaves is so smooth that a quarter of the rows and columns tells it."""
+    few = (picture.shape[0] // 4, picture.shape[1] // 4)
+    return _resized(ndimage.gaussian_filter(_resized(picture, few, "area"), sigma / 4), picture.shape)
 
 
 def _resized(picture: Picture, size: tuple[int, ...], mode: str = "bicubic") -> Picture:

@@ -11,7 +11,7 @@ from PIL import Image
 from radlib.data.standins import films
 from radlib.data.standins.montgomery import tuberculosis
 
-VERSION = 2
+VERSION = 3
 PATIENTS = 30
 MASKED = 6 / 7  # the release: 566 of 662
 
