@@ -68,7 +68,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     kind, note = origin.of("sars_cov_2_ct", root, samples)
     return Dataset(
         name="sars_cov_2_ct",
-        title="SARS-CoV-2 CT",
+        title="SARS-CoV-2",
         task="binary",
         classes=CLASSES,
         samples=samples,

@@ -43,6 +43,13 @@ class Claim:
     margin: float = MARGIN
     of_datasets: int | None = None
 
+    @property
+    def names_datasets(self) -> bool:
+        """Whether the claim speaks of some of its table's datasets and of no others."""
+        if self.table not in paper.TABLES or "dataset" not in (rows := paper.table(self.table)):
+            return False
+        return set(self.datasets) < set(rows["dataset"])
+
     def holds(self, difference: float) -> bool:
         """Whether one difference, subject less the other, is what the claim expects."""
         rounded = round(difference, 6)  # 0.763 - 0.753 is not 0.01 in binary

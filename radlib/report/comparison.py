@@ -12,9 +12,11 @@ from radlib.report.result import Protocol, Result
 from radlib.report.result_cell import few_resamples, measured_cell
 
 LEGEND = (
-    " ≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * and "
-    "(…) the paper's number is of {other}. Differences are taken on the paper's images only."
+    " ≈ the paper's number lies inside our interval; ▲ ours is above it, ▼ below it, by more than the interval; * the "
+    "two are of other weights, size or length of training; (…) the paper's number is of {other}. Differences are taken "
+    "on the paper's images only."
 )
+PAPER_MASK_SIZES, PAPER_EPOCHS = (224, 448), (50, 100)  # px, passes to choose and to fit: section 3.3.2, Table 9
 OTHER_WEIGHTS = " (…) the paper's number is of {other}."
 SAME_ARCHITECTURE = "other weights of the same architecture"
 NOT_PRINTED = "not in the paper"
@@ -232,6 +234,14 @@ def _paper_cell(row: Row) -> str:
     )
 
 
+def _trained_as_the_paper(found: Result) -> bool:
+    """Whether a segmenter saw squares of a size that the paper uses for its epochs; other rows always do."""
+    said = found.hyperparameters
+    return found.masks is None or (
+        found.backbone.image_size in PAPER_MASK_SIZES and (said["epochs"], said["refit_epochs"]) == PAPER_EPOCHS
+    )
+
+
 def _difference_cell(row: Row) -> str:
     """Signed difference to the paper; ``≈`` where the paper's number lies inside our interval."""
     measured = row.this_run if row.this_run and row.this_run.data.origin == "paper" else row.published
@@ -244,8 +254,9 @@ def _difference_cell(row: Row) -> str:
         sign, words = "▲", "above the paper, outside the interval"
     else:
         sign, words = "▼", "below the paper, outside the interval"
-    if row.same_weights:
+    if row.same_weights and _trained_as_the_paper(measured):
         return html_table.difference_cell(difference, sign, tip=words)
-    # Worth seeing, but no verdict: the two numbers are of different networks.
-    words += "; other weights than the paper's"
+    # Worth seeing, but no verdict: the two numbers are of different networks, or of one that was trained otherwise.
+    words += "; shorter training or another size than the paper's" if row.same_weights else ""
+    words += "" if row.same_weights else "; other weights than the paper's"
     return html_table.difference_cell(difference, sign, tip=words, mark="*", coloured=False)

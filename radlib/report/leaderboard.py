@@ -63,8 +63,9 @@ class Entry:
 
     @property
     def test(self) -> tuple[object, ...]:
-        """What two entries must share to stand on one ladder: the metric and the test images."""
-        images = (self.found.data.fingerprint, self.found.data.split_sha256, self.found.scored) if self.found else ()
+        """What two entries must share to stand on one ladder: metric, test images and number of shots."""
+        found = self.found
+        images = (found.data.fingerprint, found.data.split_sha256, found.scored, found.shots) if found else ()
         return self.kind, self.dataset, self.metric, images
 
 
@@ -155,8 +156,8 @@ def table_html(entries: Sequence[Entry], kind: Kind) -> str:
     order = [*paper.table("table01")["title"], *(entry.dataset for entry in mine)]
     mine.sort(key=lambda entry: (order.index(entry.dataset), entry.metric, -entry.value))
     caption = (
-        f"{KIND_WORDS[kind].capitalize()}. Place: among rows with the same dataset, metric and test images, 1 the "
-        "highest."
+        f"{KIND_WORDS[kind].capitalize()}. Place: among rows with the same dataset, metric, test images and number of "
+        "shots, 1 the highest."
     )
     if kind != "paper":
         caption += (

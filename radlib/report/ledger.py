@@ -15,12 +15,14 @@ from radlib.paper.claims import Claim, Key, judge
 from radlib.report import result
 from radlib.report.blocks import whose
 from radlib.report.result import Result
-from radlib.report.significance import FEW_PATIENTS, THRESHOLD, label, row_note, same_images, same_truth
+from radlib.report.significance import THRESHOLD, label, row_note, same_images, same_truth, too_few
 
 # "an exception": against a claim that speaks of some datasets only, which one of them alone cannot contradict.
-Finding = Literal["supported", "contradicted", "an exception", "not told apart"]
+Finding = Literal["supported", "contradicted", "an exception", "not told apart", "too few patients"]
 SYMBOL = {"supported": "✓", "partly": "◐", "not supported": "✗", "contradicted": "✗", "an exception": "◐",
-          "not told apart": "≈"}  # fmt: skip
+          "not told apart": "≈", "too few patients": "?"}  # fmt: skip
+
+LIKENESS = ("similar", "not lower")
 
 # Rows that can be had without a model hub, in the place of the paper's of the same kind.
 IN_PLACE_OF = {
@@ -53,13 +55,14 @@ class Measured:
 
 
 def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
-    """Every comparison of `claim` that the Results at `paths` allow, on whichever datasets they are.
+    """Every comparison of `claim` that the Results at `paths` allow: on its datasets where it names some, else on all.
 
     Rows that answer another question, of controls or trained without some patients, are no evidence for it.
     """
     at_hand = [(path, result.read(path)) for path in paths]
     mine = [(path, found) for path, found in at_hand if found.table == claim.table and not found.control
-            and found.scored == "all" and not found.left_out]  # fmt: skip
+            and found.scored == "all" and not found.left_out
+            and (not claim.names_datasets or found.data.dataset in claim.datasets)]  # fmt: skip
     pairs: dict[tuple[Path, Path], bool] = {}
     for title in dict.fromkeys(found.data.title for _, found in mine):
         here = [(path, found) for path, found in mine if found.data.title == title]
@@ -76,7 +79,7 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
     corrected = holm({str(k): p for k, (*_, p) in enumerate(compared)})
     return [
         Measured(result.read(one), result.read(two), difference, interval, corrected[str(k)],
-                 _finding(claim, difference, interval, corrected[str(k)], _too_few(result.read(one))), same)
+                 _finding(claim, difference, interval, corrected[str(k)], too_few(result.read(one))), same)
         for k, (one, two, same, difference, interval, _) in enumerate(compared)
     ]  # fmt: skip
 
@@ -144,17 +147,12 @@ def _compare_masks(
     return interval, p
 
 
-def _too_few(found: Result) -> bool:
-    """Whether masks are of so few patients that their interval, which is then too narrow, earns no verdict."""
-    return found.masks is not None and found.n_patients < FEW_PATIENTS
-
-
-def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float, too_few: bool = False) -> Finding:
+def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float, few: bool = False) -> Finding:
     """A claim of a difference needs p below 0.05; one of likeness needs the whole interval within the margin."""
-    if too_few:
-        return "not told apart"
+    if few:
+        return "too few patients"
     against: Finding = "contradicted" if claim.of_datasets is None else "an exception"
-    if claim.expects in ("similar", "not lower"):
+    if claim.expects in LIKENESS:
         above = claim.expects == "not lower" or interval.high <= claim.margin
         if above and interval.low >= -claim.margin:
             return "supported"
@@ -176,22 +174,29 @@ def claim_html(claim: Claim, published: Sequence[Path], this_run: Sequence[Path]
     for title, paths in (("Real images, published here", published), ("This book's run", this_run)):
         found = measure(claim, paths)
         if not found:
-            parts.append(_line(title, "", "none of its rows is at hand"))
+            parts.append(
+                _line(title, "", "no two rows that it compares are at hand for the same test images at one size")
+            )
         for each in found:
-            parts.append(_line(title, each.finding, _sentence(each)))
+            parts.append(_line(title, each.finding, _sentence(claim, each)))
     return "\n".join([*parts, "</section>"])
 
 
-def _sentence(found: Measured) -> str:
+def _sentence(claim: Claim, found: Measured) -> str:
     shots = f", {found.subject.shots} patients a class" if found.subject.shots else ""
     rows = [f"{label(each)} ({row_note(each)})" for each in (found.subject, found.other)]
     other = "" if found.same_weights else " Not the paper's weights."
-    if _too_few(found.subject):
+    # What the finding rests on, and nothing else: claims of likeness on the interval, those of a difference on p.
+    basis = (
+        f"asked of the interval, against a margin of {claim.margin:g}"
+        if claim.expects in LIKENESS
+        else f"p {found.p:.4f} (paired permutation, Holm over the claim)"
+    )
+    if too_few(found.subject):
         other += f" Only {found.subject.n_patients} patients: the interval is too narrow for a verdict."
     return (
         f"{whose(found.subject)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
-        f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], p {found.p:.4f} (paired "
-        f"permutation, Holm over the claim).{other}"
+        f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], {basis}.{other}"
     )
 
 

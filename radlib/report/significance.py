@@ -21,6 +21,8 @@ from radlib.report.result_cell import few_resamples, measured_cell
 
 THRESHOLD = 0.05
 FEW_PATIENTS = 10  # below these an interval over patients is clearly too narrow, see `evaluate.overlap_intervals`
+TOO_FEW = "too few patients"
+SIGNS = {"better": "▲", "worse": "▼", "not told apart": "≈"}
 
 
 @dataclass(frozen=True)
@@ -39,11 +41,14 @@ class Contrast:
 
     @property
     def word(self) -> str:
-        """``better`` or ``worse`` where the corrected p is below 0.05, else ``not told apart``; "" without p."""
+        """``better`` or ``worse`` where the corrected p is below 0.05, else ``not told apart``; "" without p.
+
+        Masks of so few patients that no p could be below it are neither: ``too few patients``.
+        """
         if self.p_holm is None:
             return ""
         if self.p_holm >= THRESHOLD:
-            return "not told apart"
+            return TOO_FEW if too_few(self.reference) else "not told apart"
         return "better" if self.difference > 0 else "worse"
 
 
@@ -161,7 +166,7 @@ def table_html(contrasts: Sequence[Contrast], title: str) -> str:
     metric = "AUROC" if reference.masks is None else "Score"
     lines = html_table.head(["Row", metric, "Difference", "p", "p, Holm", "Finding"], caption, title)
     for each in contrasts:
-        sign = {"better": "▲", "worse": "▼"}.get(each.word, "≈" if each.word else "")
+        sign = SIGNS.get(each.word, "")
         interval = (each.interval.low, each.interval.high)
         lines.append(
             "<tr>"
@@ -192,6 +197,11 @@ def _mask_words(contrasts: Sequence[Contrast]) -> str:
             f"{f', after Holm {min(1, least * tested):.3g}' if tested > 1 else ''}: no difference can be called here."
         )
     return words + (f" {few_patients(reference.n_patients)}" if reference.n_patients < FEW_PATIENTS else "")
+
+
+def too_few(found: Result) -> bool:
+    """Whether masks are of so few patients that their interval, which is then too narrow, earns no verdict."""
+    return found.masks is not None and found.n_patients < FEW_PATIENTS
 
 
 def few_patients(n: int) -> str:

@@ -149,7 +149,7 @@ def test_the_table_names_its_score_and_what_few_patients_mean(folder):
 def test_four_scans_show_no_difference_and_the_table_says_so(folder):
     paths = [folder(protocol="linear", skill=0.5), folder(skill=0.8)]
     (only,) = significance.against_first(significance.comparable(paths, "amos", ["linear", "unet_decoder"]))
-    assert only.p == 0.125 and only.word == "not told apart" and only.interval.low > 0.2
+    assert only.p == 0.125 and only.word == "too few patients" and only.interval.low > 0.2
     assert only.difference == pytest.approx(only.row.value - only.reference.value)
     html = text(blocks.differences_html(paths, [["linear", "unet_decoder"]]))
     assert "gives no p below 0.125" in html and "can tell apart models that differ by about" in html
@@ -164,7 +164,7 @@ def test_twelve_patients_do(folder):
 def test_masks_of_another_size_have_an_interval_and_no_p(folder):
     paths = [folder(size=112), folder(size=56, skill=0.6), folder("vits14_random", size=112, skill=0.5)]
     contrasts = significance.against_first(paths)
-    assert [(each.p is None, each.word) for each in contrasts] == [(True, ""), (False, "not told apart")]
+    assert [(each.p is None, each.word) for each in contrasts] == [(True, ""), (False, "too few patients")]
     assert contrasts[0].interval.high < 0
     assert "cannot change places" in significance.table_html(contrasts, "AMOS")
 
@@ -228,8 +228,18 @@ def test_the_ledger_asks_masks(folder):
 def test_the_ledger_gives_no_verdict_over_four_scans(folder):
     paths = [folder(protocol="linear", skill=0.5, table="table06"), folder(skill=0.8, table="table06")]
     (found,) = ledger.measure(CLAIMS["linear-decoder"], paths)
-    assert found.finding == "not told apart" and found.interval.high < -0.1
+    assert found.finding == "too few patients" and found.interval.high < -0.1
     assert "too narrow for a verdict" in text(ledger.claim_html(CLAIMS["linear-decoder"], [], paths))
+
+
+def test_a_claim_that_names_datasets_is_asked_of_those_alone(folder):
+    table = {"table": "table07", "patients": 12, "size": 112}
+    paths = [folder("scratch", "unet", skill=0.5, **table), folder(skill=0.8, **table)]  # of AMOS
+    (found,) = ledger.measure(CLAIMS["amos"], paths)
+    assert found.finding == "supported"
+    assert not ledger.measure(CLAIMS["easy-segmentation"], paths)
+    html = text(ledger.claim_html(CLAIMS["easy-segmentation"], [], paths))
+    assert "no two rows that it compares are at hand" in html
 
 
 def test_a_row_trained_without_some_patients_is_no_evidence(folder):

@@ -205,7 +205,7 @@ def test_the_ledger_says_all_of_it(folder):
     html = text(ledger.claim_html(CLAIMS["probe-vs-cnn"], [], paths))
     assert "◐ partly 11 of 12 comparisons are as claimed" in html
     assert "✓ supported Brain Tumor, the paper&#x27;s data" in html and "Not the paper&#x27;s weights." in html
-    assert "none of its rows is at hand" in html
+    assert "no two rows that it compares are at hand" in html
     assert "10 supported" in text(chips.summary_html(claims()))
 
 
