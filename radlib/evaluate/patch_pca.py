@@ -83,7 +83,7 @@ def picture(
     the same, a threshold outside component 1, and a foreground with too few patches.
     """
     grids = _one_grid(tokens)
-    _check_options(fitting, flips, scaling, percentiles, side, k)
+    check_options(fitting, flips, scaling, percentiles, side, k)
     n, h, w, _ = grids.shape
     flip = np.where(np.isin(np.arange(1, k + 1), flips), -1.0, 1.0)
     rgb, foreground = np.zeros((n, h, w, 3)), np.zeros((n, h, w), dtype=bool)
@@ -177,9 +177,15 @@ def _one_grid(tokens: Sequence[ArrayLike] | NDArray[np.floating]) -> NDArray[np.
     return np.stack(images).astype(np.float64)
 
 
-def _check_options(
-    fitting: str, flips: Sequence[int], scaling: str, percentiles: tuple[float, float], side: str | None, k: int
+def check_options(
+    fitting: str,
+    flips: Sequence[int],
+    scaling: str,
+    percentiles: tuple[float, float],
+    side: str | None = None,
+    k: int = COMPONENTS,
 ) -> None:
+    """Raise RadlibError for what `picture` could not do with any tokens."""
     if fitting not in ("centred", "joint", "single"):
         raise RadlibError(f"Fitting '{fitting}' is none of 'centred', 'joint' and 'single'.")
     wrong = [flip for flip in flips if flip not in range(1, k + 1)]

@@ -52,6 +52,9 @@ def checked(**given: object) -> FigureOne:
     settings = patch_columns.checked(FigureOne, given)
     for name in (*settings.scans, *settings.thresholds, *settings.sides, *settings.flips):
         patch_columns.check_name(name)
+    low, high = settings.percentiles
+    for flips in ((), *settings.flips.values()):  # before any feature is computed
+        patch_pca.check_options(settings.fitting, flips, settings.scaling, (low, high))
     return settings
 
 
