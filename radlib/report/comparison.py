@@ -5,8 +5,10 @@ from dataclasses import dataclass
 
 import pandas as pd
 
+from radlib.evaluate.segmentation_task import Schedule
 from radlib.models.backbones import spec
 from radlib.report import html_table
+from radlib.report.mask_experiment import PAPER_SIZE
 from radlib.report.result import ORIGIN_WORDS as ORIGIN_WORDS  # pages say it through this module
 from radlib.report.result import Protocol, Result
 from radlib.report.result_cell import few_resamples, measured_cell
@@ -16,7 +18,7 @@ LEGEND = (
     "two are of other weights, size or length of training; (…) the paper's number is of {other}. Differences are taken "
     "on the paper's images only."
 )
-PAPER_MASK_SIZES, PAPER_EPOCHS = (224, 448), (50, 100)  # px, passes to choose and to fit: section 3.3.2, Table 9
+PAPER_MASK_SIZES = (224, PAPER_SIZE)  # px, section 3.3.2 and Table 9
 OTHER_WEIGHTS = " (…) the paper's number is of {other}."
 SAME_ARCHITECTURE = "other weights of the same architecture"
 NOT_PRINTED = "not in the paper"
@@ -238,7 +240,8 @@ def _trained_as_the_paper(found: Result) -> bool:
     """Whether a segmenter saw squares of a size that the paper uses for its epochs; other rows always do."""
     said = found.hyperparameters
     return found.masks is None or (
-        found.backbone.image_size in PAPER_MASK_SIZES and (said["epochs"], said["refit_epochs"]) == PAPER_EPOCHS
+        found.backbone.image_size in PAPER_MASK_SIZES
+        and (said["epochs"], said["refit_epochs"]) == (Schedule.epochs, Schedule.refit_epochs)
     )
 
 
@@ -257,6 +260,6 @@ def _difference_cell(row: Row) -> str:
     if row.same_weights and _trained_as_the_paper(measured):
         return html_table.difference_cell(difference, sign, tip=words)
     # Worth seeing, but no verdict: the two numbers are of different networks, or of one that was trained otherwise.
-    words += "; shorter training or another size than the paper's" if row.same_weights else ""
-    words += "" if row.same_weights else "; other weights than the paper's"
+    other = "shorter training or another size" if row.same_weights else "other weights"
+    words += f"; {other} than the paper's"
     return html_table.difference_cell(difference, sign, tip=words, mark="*", coloured=False)

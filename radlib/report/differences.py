@@ -16,6 +16,7 @@ from radlib.models import backbones
 from radlib.paper.differences import Difference, differences
 from radlib.report import experiment, few_shot_masks, html_table, probing, result, segmenting, significance
 from radlib.report.blocks import whose
+from radlib.report.experiment import Settings
 from radlib.report.few_shot_masks import FewShotMasks
 from radlib.report.html_table import Interval
 from radlib.report.leaderboard import METHOD_WORDS
@@ -60,36 +61,37 @@ def measure(probes: Probing | None, masks: Segmenting | None) -> list[Effect]:
         experiment.opened([cohort for of_one in cohorts for cohort in of_one])
     effects: list[Effect] = []
     for settings, of_one in zip(asked, cohorts, strict=True):
-        here = settings.model_copy(update={"datasets": tuple(each.name for each in of_one if each.dataset is not None)})
-        if here.datasets:
-            effects += of_classification(here) if isinstance(here, Probing) else of_masks(here)
+        here = [each.dataset for each in of_one if each.dataset is not None]
+        effects += of_classification(here, settings) if isinstance(settings, Probing) else of_masks(here, settings)
     return effects
 
 
-def of_classification(settings: Probing) -> list[Effect]:
-    """What the choice of the head, and the authors' way to prepare each dataset, do to a linear probe.
+def of_classification(datasets: Sequence[Dataset], settings: Probing) -> list[Effect]:
+    """What the choice of the head, and the authors' way to prepare each of `datasets`, do to a linear probe.
 
     The first backbone of `settings` is probed. Results go to ``<results_dir>/ours`` and ``…/authors``.
     """
     found = []
-    for dataset in experiment.open_datasets(settings):
-        ours = _probe(dataset.name, settings, "ours")
-        found.append(chosen_on_test(dataset, settings))
+    for dataset in datasets:
+        ours = _probe(dataset, settings, "ours")
+        found.append(chosen_on_test(dataset, settings, ours))
         if dataset.name in (*ADDED_CLASS, "brain_tumor"):
-            paths = [ours, _probe(dataset.name, settings, "authors")]
+            paths = [ours, _probe(_authors(dataset, settings), settings, "authors")]
             found += _transposed(paths) if dataset.name == "brain_tumor" else _other_classes(paths)
     return found
 
 
-def chosen_on_test(dataset: Dataset, settings: Probing) -> Effect:
-    """A head chosen on validation, beside the best on test of as many heads; both learned train and validation."""
+def chosen_on_test(dataset: Dataset, settings: Probing, ours: Path) -> Effect:
+    """The linear probe `ours`, its head chosen on validation, beside the best on test of as many heads.
+
+    Both learned train and validation.
+    """
     begun = experiment.begin(dataset, _narrow(settings, "ours"), "table04")
     backbone = backbones.load(settings.backbones[0], settings.image_size, settings.seed)
     frozen = features.extract(dataset, backbone, settings.device).linear_inputs()
     inputs = {name: begun.whole.mean(values) for name, values in frozen.items()}
     labels, split, n = begun.whole.labels, begun.split, begun.n_classes
     test = np.flatnonzero(split == "test")
-    honest = linear_probe(inputs, labels, split, n_classes=n, epochs=settings.epochs, seed=settings.seed)
     # The test rows once more, in the place of validation, and validation among what is learned.
     peeking = linear_probe(
         {name: np.concatenate([values, values[test]]) for name, values in inputs.items()},
@@ -97,13 +99,13 @@ def chosen_on_test(dataset: Dataset, settings: Probing) -> Effect:
         np.concatenate([np.where(split == "validation", "train", split), np.full(len(test), "validation")]),
         n_classes=n, epochs=settings.epochs, seed=settings.seed, refit=False,
     )  # fmt: skip
-    patients = begun.whole.samples["patient"].to_numpy()[test]
+    honest, value = result.read_predictions(ours), result.read(ours).value
     difference, interval = bootstrap.paired_difference(
-        labels[test], peeking.scores, honest.scores, patients, resamples=settings.resamples, seed=settings.seed
-    )
-    ours = macro_auroc(labels[test], honest.scores)
+        honest["labels"], peeking.scores, honest["scores"], honest["patients"], resamples=settings.resamples,
+        seed=settings.seed,
+    )  # fmt: skip
     of = f"{dataset.title}, {result.ORIGIN_WORDS[dataset.origin]}: {_short(backbone.spec.title)}, linear probe"
-    return Effect("choice-on-test", of, "macro AUROC", ours, ours + difference, (interval.low, interval.high))
+    return Effect("choice-on-test", of, "macro AUROC", value, value + difference, (interval.low, interval.high))
 
 
 def _narrow(settings: Probing, protocol: str) -> Probing:
@@ -114,10 +116,15 @@ def _narrow(settings: Probing, protocol: str) -> Probing:
     )  # fmt: skip
 
 
-def _probe(name: str, settings: Probing, protocol: str) -> Path:
-    narrow = _narrow(settings, protocol).model_copy(update={"datasets": (name,)})
-    (dataset,) = experiment.open_datasets(narrow)
-    return probing.probe_backbones(dataset, narrow)[0]
+def _probe(dataset: Dataset, settings: Probing, protocol: str) -> Path:
+    return probing.probe_backbones(dataset, _narrow(settings, protocol))[0]
+
+
+def _authors(dataset: Dataset, settings: Settings) -> Dataset:
+    """`dataset` as the authors' code prepares and splits it."""
+    asked = settings.model_copy(update={"datasets": (dataset.name,), "protocol": "authors"})
+    (found,) = experiment.open_datasets(asked)
+    return found
 
 
 def _transposed(paths: Sequence[Path]) -> list[Effect]:
@@ -138,40 +145,37 @@ def _other_classes(paths: Sequence[Path]) -> list[Effect]:
     return found
 
 
-def of_masks(settings: Segmenting) -> list[Effect]:
+def of_masks(datasets: Sequence[Dataset], settings: Segmenting) -> list[Effect]:
     """What the authors' ways do to decoders: Montgomery's films, and MSD Heart's slices as they lie.
 
     Results go to folders below ``<results_dir>``, one a way.
     """
     found = []
-    for name in settings.datasets:
-        if name == "montgomery":
-            found += _of_films(settings)
-        elif name == "msd_heart":
-            ways = ("ours", "authors")
-            paths = [_decode(name, settings, way, "unet_decoder", protocol=way) for way in ways]
-            found.append(_contrast("heart-as-stored", paths))
+    for dataset in datasets:
+        if dataset.name == "montgomery":
+            found += _of_films(dataset, settings)
+        elif dataset.name == "msd_heart":
+            theirs = _decode(_authors(dataset, settings), settings, "authors", protocol="authors")
+            found.append(_contrast("heart-as-stored", [_decode(dataset, settings, "ours"), theirs]))
     return found
 
 
-def _of_films(settings: Segmenting) -> list[Effect]:
-    kind = "unet_decoder"
-    plain = _decode("montgomery", settings, "ours", kind)
-    ending = _decode("montgomery", settings, "authors", kind, ending="authors")
-    turned = _decode("montgomery", settings, "views", kind, views=3)
+def _of_films(dataset: Dataset, settings: Segmenting) -> list[Effect]:
+    plain = _decode(dataset, settings, "ours")
+    ending = _decode(dataset, settings, "authors", ending="authors")
+    turned = _decode(dataset, settings, "views", views=3)
     return [
         _contrast("ending", [plain, ending]),
         _contrast("decoder-views", [plain, turned]),
         _pooled(result.read(plain)),
-        _equal_passes(settings),
+        _equal_passes(dataset, settings),
     ]
 
 
-def _decode(name: str, settings: Segmenting, folder: str, kind: str, **changes: object) -> Path:
-    ours = {"datasets": (name,), "segmenters": (kind,), "backbones": settings.backbones[:1],
+def _decode(dataset: Dataset, settings: Segmenting, folder: str, **changes: object) -> Path:
+    ours = {"segmenters": ("unet_decoder",), "backbones": settings.backbones[:1],
             "results_dir": f"{settings.results_dir}/{folder}"}  # fmt: skip
     narrow = settings.model_copy(update=ours | changes)
-    (dataset,) = experiment.open_datasets(narrow)
     return segmenting.measure(dataset, narrow, "table06")[0]
 
 
@@ -182,15 +186,14 @@ def _pooled(found: Result) -> Effect:
     return Effect("pooled", of, "Dice", found.masks.case_dice, pooled)
 
 
-def _equal_passes(settings: Segmenting) -> Effect:
+def _equal_passes(dataset: Dataset, settings: Segmenting) -> Effect:
     """One training image: as many steps as over all, or as many passes."""
     values = []
     for folder, same_steps in (("ours", True), ("authors", False)):
-        changes: dict[str, object] = {"datasets": ("montgomery",), "segmenters": ("unet_decoder",), "images": (1,)}
+        changes: dict[str, object] = {"datasets": (dataset.name,), "segmenters": ("unet_decoder",), "images": (1,)}
         changes |= {"backbones": settings.backbones[:1], "draws": 1, "same_steps": same_steps}
         changes |= {"results_dir": f"{settings.results_dir}/{folder}"}
         asked = FewShotMasks.model_validate(settings.model_dump() | changes)
-        (dataset,) = experiment.open_datasets(asked)
         results = [result.read(path) for path in few_shot_masks.measure(dataset, asked)]
         values.append(next(each for each in results if each.shots == 1))
     ours, theirs = values

@@ -31,6 +31,11 @@ class Frozen:
     seed: int = 0
     device: str = "auto"
 
+    @property
+    def kind(self) -> str:
+        """``tokens`` for masks, ``features`` for classifiers: the names of their jobs."""
+        return "tokens" if self.blocks else "features"
+
     def check(self) -> None:
         """Raise RadlibError, before a dataset is opened, for a name, size, number of blocks or device that is none."""
         row = backbones.spec(self.backbone)

@@ -106,7 +106,7 @@ def _note(published: Result | None, this_run: Result | None, paper_size: int | N
 def table_html(table: list[Row], title: str, this_run: str) -> str:
     """`table` as `comparison.table_html`, with what few patients do to its intervals said below it."""
     measured = [found for row in table for found in (row.published, row.this_run) if found]
-    few = sorted({found.n_patients for found in measured if found.n_patients < significance.FEW_PATIENTS})
+    few = sorted({found.n_patients for found in measured if significance.too_few(found)})
     more = f" {significance.few_patients(few[0])}" if few else ""
     return comparison.table_html(table, title, this_run, METRIC, (OTHER, OTHER), more)
 
@@ -136,7 +136,7 @@ def reading(published: Sequence[Path], this_run: list[Result]) -> str:
                 f" Over the same resampled patients they differ by {each.difference:+.3f} [{low:+.3f}, {high:+.3f}]: "
                 f"about {(high - low) / 2:.3f} is what this test set tells apart."
             )
-        if best.n_patients < significance.FEW_PATIENTS:
+        if significance.too_few(best):
             said[-1] += f" {significance.few_patients(best.n_patients)}"
     said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
     return "\n".join(said)

@@ -154,9 +154,8 @@ def _merged(by_page: Mapping[str, Sequence[Frozen]]) -> dict[str, list[Frozen]]:
 
 def _key(one: Frozen) -> str:
     """A name for people that tells `one` from all others, fit for a file."""
-    kind = "tokens" if one.blocks else "features"
     rest = hashlib.sha256(repr(asdict(one)).encode()).hexdigest()[:8]
-    return f"{one.dataset}.{one.backbone.replace(':', '-')}.{one.image_size}.{kind}.{rest}"
+    return f"{one.dataset}.{one.backbone.replace(':', '-')}.{one.image_size}.{one.kind}.{rest}"
 
 
 def _job(one: Frozen) -> dict[str, Any]:
@@ -164,8 +163,7 @@ def _job(one: Frozen) -> dict[str, Any]:
     words += ["--patch-blocks", str(one.blocks), "--samples", str(one.samples), "--seed", str(one.seed)]
     words += ["--protocol", one.protocol, "--device", one.device]
     words += ["--data-root", one.data_root] if one.data_root else []
-    kind = "tokens" if one.blocks else "features"
-    return {"dataset": one.dataset, "kind": kind, "arguments": shlex.join(words), "parts": _parts(one)}
+    return {"dataset": one.dataset, "kind": one.kind, "arguments": shlex.join(words), "parts": _parts(one)}
 
 
 def _parts(one: Frozen) -> int:

@@ -196,7 +196,7 @@ def _mask_words(contrasts: Sequence[Contrast]) -> str:
             f" Exchanging {reference.n_patients} patients gives no p below {least:.3g}"
             f"{f', after Holm {min(1, least * tested):.3g}' if tested > 1 else ''}: no difference can be called here."
         )
-    return words + (f" {few_patients(reference.n_patients)}" if reference.n_patients < FEW_PATIENTS else "")
+    return words + (f" {few_patients(reference.n_patients)}" if too_few(reference) else "")
 
 
 def too_few(found: Result) -> bool:

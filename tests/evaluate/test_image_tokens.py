@@ -4,16 +4,13 @@ import collections
 import dataclasses
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 
-from radlib.data.dataset import Dataset
 from radlib.data.preprocess import model_input, unit_square
 from radlib.errors import RadlibError
 from radlib.evaluate import image_tokens
-from radlib.models import backbones, runtime
+from radlib.models import runtime
 
 SIZE, WIDTH, N = 56, 16, 6  # 4 x 4 patches
 
@@ -24,12 +21,8 @@ def _torch_encodes(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def backbone():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = VisionTransformer(SIZE, 14, embed_dim=WIDTH, depth=2, num_heads=2, num_classes=0)
-    spec = dataclasses.replace(backbones.spec("vits14_random"), id="tiny", width=WIDTH)
-    return backbones.Backbone(spec, module.eval().requires_grad_(False), SIZE, "0" * 64)
+def backbone(tiny_vit):
+    return tiny_vit(SIZE, WIDTH, depth=2)
 
 
 @pytest.fixture
@@ -39,11 +32,7 @@ def decoded():
 
 
 @pytest.fixture
-def cohort(tmp_path, decoded):
-    rng = np.random.default_rng(0)
-    for k in range(N):
-        np.save(tmp_path / f"{k}.npy", rng.random((1, 60, 50), dtype=np.float32))
-
+def cohort(noise, decoded):
     def read(root, row):
         decoded[row["image"]] += 1
         return np.load(root / row["image"])
@@ -51,20 +40,7 @@ def cohort(tmp_path, decoded):
     def unpack_everything(progress):
         raise AssertionError("a whole cohort was prepared for a few images")
 
-    return Dataset(
-        name="noise",
-        title="Noise",
-        task="segmentation",
-        classes=("a",),
-        samples=pd.DataFrame({"image": [f"{k}.npy" for k in range(N)], "patient": "p", "split": "train"}),
-        labels=np.zeros((N, 0), dtype=np.int64),
-        origin="own",
-        note="",
-        root=tmp_path,
-        read_image=read,
-        preparation="as stored",
-        prepare=unpack_everything,
-    )
+    return noise(N, read, prepare=unpack_everything)
 
 
 def see(cohort, backbone, rows, **options):

@@ -6,17 +6,14 @@ import itertools
 import shutil
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from timm.models.vision_transformer import VisionTransformer
 
 from radlib import atomic
-from radlib.data.dataset import Dataset
 from radlib.data.preprocess import model_input, normalised, unit_square
 from radlib.errors import RadlibError
 from radlib.evaluate import augmentation, frozen_shards, patch_tokens
-from radlib.models import backbones, runtime
+from radlib.models import runtime
 
 SIZE, WIDTH, N = 56, 16, 20  # 4 x 4 patches; two shards
 
@@ -27,13 +24,8 @@ def _torch_encodes(monkeypatch):
 
 
 @pytest.fixture(scope="module")
-def backbone():
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(0)
-        module = VisionTransformer(SIZE, 14, embed_dim=WIDTH, depth=6, num_heads=2, num_classes=0)
-        torch.nn.init.normal_(module.pos_embed, std=0.5)
-    spec = dataclasses.replace(backbones.spec("vits14_random"), id="tiny", width=WIDTH)
-    return backbones.Backbone(spec, module.eval().requires_grad_(False), SIZE, "0" * 64)
+def backbone(tiny_vit):
+    return tiny_vit(SIZE, WIDTH, depth=6)
 
 
 def read(root, row):
@@ -41,24 +33,8 @@ def read(root, row):
 
 
 @pytest.fixture
-def cohort(tmp_path):
-    rng = np.random.default_rng(0)
-    for k in range(N):
-        np.save(tmp_path / f"{k}.npy", rng.random((1, 60, 50), dtype=np.float32))
-    samples = pd.DataFrame({"image": [f"{k}.npy" for k in range(N)], "patient": "p", "split": "train"})
-    return Dataset(
-        name="noise",
-        title="Noise",
-        task="segmentation",
-        classes=("a",),
-        samples=samples,
-        labels=np.zeros((N, 0), dtype=np.int64),
-        origin="own",
-        note="",
-        root=tmp_path,
-        read_image=read,
-        preparation="as stored",
-    )
+def cohort(noise):
+    return noise(N, read)
 
 
 def unread(cohort):

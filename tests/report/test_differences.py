@@ -33,7 +33,7 @@ def test_a_head_chosen_on_test_is_the_best_on_test_of_all_heads(clinic, own_cach
     given = dict(datasets="manifest", data_root=str(clinic), backbones="efficientnet_lite0", image_size=32)
     settings = probing.checked(**given, epochs=5, resamples=100, results_dir=str(tmp_path / "results"))
     (dataset,) = experiment.open_datasets(settings)
-    effect = measured.chosen_on_test(dataset, settings)
+    effect = measured.chosen_on_test(dataset, settings, probing.probe_backbones(dataset, settings)[0])
     backbone = backbones.load("efficientnet_lite0", 32)
     inputs = measured.features.extract(dataset, backbone, progress=False).linear_inputs()
     labels, split = dataset.labels, dataset.samples["split"].to_numpy()
