@@ -38,8 +38,13 @@ def status_html(this_run: list[Result]) -> str:
     return strip(chips)
 
 
-def provenance_html(results: list[Result], title: str) -> str:
-    """A folded box headed `title`: what made these numbers, to the hash."""
+def provenance_html(results: list[Result], words: str) -> str:
+    """A folded box for each dataset of `results`, headed by its title and `words`: what made its numbers."""
+    titles = dict.fromkeys(found.data.title for found in results)
+    return "".join(_provenance([one for one in results if one.data.title == title], words) for title in titles)
+
+
+def _provenance(results: list[Result], words: str) -> str:
     first = results[0]
     of_masks = [found.backbone.image_size for found in results if found.masks]
     sizes = " and ".join(map(str, sorted(set(of_masks)) or [first.backbone.image_size]))
@@ -55,7 +60,7 @@ def provenance_html(results: list[Result], title: str) -> str:
         "Commit": first.commit,
     }
     facts |= {f"Weights of {found.backbone.id}": found.backbone.weights_sha256 for found in results}
-    return facts_html(facts, title)
+    return facts_html(facts, f"{first.data.title}, {words}")
 
 
 def facts_html(facts: Mapping[str, str], title: str) -> str:
@@ -87,8 +92,8 @@ def _of_published(published: list[Result]) -> list[str]:
         whose = "the paper's own" if best.data.origin == "paper" else f"{best.data.title}'s"
         cases = "images" if best.unit == "image" else "studies"
         said.append(
-            f"- On {whose} {best.n_images:,} test {cases} of {best.n_patients} patients *{best.backbone.title}* "
-            f"reaches {with_interval(best)} and *{second.backbone.title}* {with_interval(second)}. Over the same "
+            f"- On {whose} {best.n_images:,} test {cases} of {best.n_patients} patients *{best.backbone.called}* "
+            f"reaches {with_interval(best)} and *{second.backbone.called}* {with_interval(second)}. Over the same "
             f"resampled patients they differ by {difference:+.3f} [{interval.low:+.3f}, {interval.high:+.3f}]: **this "
             f"test set tells apart models that differ by about {half:.3f}**, so the order of closer rows may be the "
             "luck of which patients were drawn."

@@ -66,13 +66,15 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
     shots = [*sorted({record.shots for record in found if record.shots}), None]
     repeats = max(len(record.draws) or 1 for record in found)
     of_masks = found[0].masks is not None
-    whole, each, once = ("All images", "images", "image") if of_masks else ("All patients", "a class", "a class")
     by = "training images" if of_masks else "training patients a class"
-    luck = "training images'" if of_masks else "training patients'"
+    mean, luck = "with ", ""
+    if repeats > 1:
+        whose_luck = "training images'" if of_masks else "training patients'"
+        mean = f"mean of {repeats} draws with "
+        luck = f"; below it the least and the greatest draw, which tell of the {whose_luck} luck alone"
     lines = html_table.head(
-        ["Row", *(whole if n is None else f"{n} {each if n > 1 else once}" for n in shots)],
-        f"{found[0].metric} by {by}, mean of {repeats} draws with its 95 % interval over test patients; below it the "
-        f"least and the greatest draw, which tell of the {luck} luck alone.",
+        ["Row", *("All" if n is None else str(n) for n in shots)],
+        f"{found[0].metric} by number of {by}, {mean}its 95 % interval over test patients{luck}.",
         title,
     )
     for name in dict.fromkeys(map(significance.label, found)):
@@ -84,7 +86,7 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
 
 
 def _shots_cell(found: Result | None) -> str:
-    return measured_cell(found, f"{min(found.draws):.3f} to {max(found.draws):.3f}" if found and found.draws else "")
+    return measured_cell(found, f"{min(found.draws):.3f}–{max(found.draws):.3f}" if found and found.draws else "")
 
 
 def trained_html(name: str, printed: pd.DataFrame) -> str:

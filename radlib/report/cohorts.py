@@ -106,6 +106,11 @@ def words(dataset: Dataset) -> str:
     return f"{TASK_WORDS[dataset.task].format(k=k, s='' if k == 1 else 's')}; {ORIGIN_WORDS[dataset.origin]}"
 
 
+def what_it_is(dataset: Dataset) -> str:
+    """First sentence of the dataset's note: of a stand-in, what stands in for what."""
+    return dataset.note.partition(". ")[0].rstrip(".") + "." if dataset.note else ""
+
+
 def notes_html(cohorts: Sequence[Cohort]) -> str:
     """One folded line a dataset: where its copy differs from the paper's, and its fingerprint."""
     items = []

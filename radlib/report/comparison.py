@@ -81,10 +81,10 @@ def rows(
         )
         for beside in [other for other in ours if STANDS_BESIDE.get(other) == name]:
             have = ours.pop(beside)
-            title = next(iter(have.values())).backbone.title
+            title = next(iter(have.values())).backbone.called
             out.append(Row(NOT_PRINTED, title, beside, number, False, have.get("published"), have.get("this_run")))
     for name, have in ours.items():
-        title = next(iter(have.values())).backbone.title
+        title = next(iter(have.values())).backbone.called
         out.append(Row(NOT_PRINTED, title, name, None, False, have.get("published"), have.get("this_run")))
     return out + _control_rows(dataset, published, this_run)
 
@@ -107,7 +107,7 @@ def method_rows(printed: pd.DataFrame, dataset: str, published: list[Result], th
             Row(name, line["method"], line["protocol"], number, True, have.get("published"), have.get("this_run"))
         )
         for have in ours.values():
-            name = next(iter(have.values())).backbone.title
+            name = next(iter(have.values())).backbone.called
             out.append(
                 Row(name, line["method"], line["protocol"], number, False, have.get("published"), have.get("this_run"))
             )
@@ -120,7 +120,7 @@ def ladder_rows(published: list[Result]) -> list[Row]:
     shown = sorted(published, key=lambda found: (bool(found.control), order.index(found.protocol)))
     return [
         Row(
-            CONTROL if found.control else found.backbone.title,
+            CONTROL if found.control else found.backbone.called,
             control_title(found) if found.control else PROTOCOL_WORDS[found.protocol],
             found.name,
             None,
@@ -150,7 +150,7 @@ def _control_rows(dataset: str, published: list[Result], this_run: list[Result])
 
 def control_title(found: Result) -> str:
     """What a control row is called."""
-    return f"Shuffled labels, {found.backbone.title}" if found.control == "shuffled labels" else found.backbone.title
+    return f"Shuffled labels, {found.backbone.called}" if found.control == "shuffled labels" else found.backbone.called
 
 
 def table_html(
@@ -215,7 +215,7 @@ def variants_html(results: list[Result], caption: str) -> str:
         )
         cells = [
             html_table.name_cell(
-                control_title(found) if found.control else found.backbone.title,
+                control_title(found) if found.control else found.backbone.called,
                 f"{PROTOCOL_WORDS[found.protocol]}; chosen: {chosen}",
             ),
             measured_cell(found),

@@ -104,7 +104,7 @@ def chosen_on_test(dataset: Dataset, settings: Probing, ours: Path) -> Effect:
         honest["labels"], peeking.scores, honest["scores"], honest["patients"], resamples=settings.resamples,
         seed=settings.seed,
     )  # fmt: skip
-    of = f"{dataset.title}, {result.ORIGIN_WORDS[dataset.origin]}: {_short(backbone.spec.title)}, linear probe"
+    of = f"{dataset.title}, {result.ORIGIN_WORDS[dataset.origin]}: {backbone.spec.title}, linear probe"
     return Effect("choice-on-test", of, "macro AUROC", value, value + difference, (interval.low, interval.high))
 
 
@@ -222,12 +222,7 @@ def of_results(published: Sequence[Path], this_run: Sequence[Path]) -> list[Effe
 
 
 def _of(found: Result) -> str:
-    return f"{whose(found)}: {_short(found.backbone.title)}, {METHOD_WORDS[found.protocol]}"
-
-
-def _short(title: str) -> str:
-    """A backbone's architecture, without what else its title says."""
-    return title.split(",")[0]
+    return f"{whose(found)}: {found.backbone.called}, {METHOD_WORDS[found.protocol]}"
 
 
 def _contrast(name: str, paths: Sequence[Path]) -> Effect:

@@ -115,6 +115,20 @@ def sheet(shown: Sequence[Shown], images: bool = True) -> Figure:
     return figure
 
 
+def in_words(shown: Sequence[Shown], images: bool = True) -> str:
+    """What `sheet` shows, for those who do not see it."""
+    kinds = [
+        f"{one.column.kind}, {one.column.dataset.title}: {len(one.column.rows)} images, "
+        f"{one.picture.foreground.mean():.0%} of the patches kept"
+        for one in shown
+    ]
+    how = "Images, each beside its patches" if images else "Images as their patches"
+    return (
+        f"{how} in the colours of components 1, 2 and 3 ({FITTING_WORDS[shown[0].fitting]}), removed patches black. "
+        f"{'; '.join(kinds)}."
+    )
+
+
 def histograms(shown: Sequence[Shown]) -> Figure:
     """Component 1 of all patches, a panel a dataset: patches kept and removed, and the threshold between them."""
     with sns.axes_style("ticks", STYLE):

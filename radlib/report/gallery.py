@@ -21,7 +21,7 @@ def samples(dataset: Dataset) -> Figure:
     chosen = _masked_rows(dataset) if dataset.task == "segmentation" else _labelled_rows(dataset)
     lines = -(-len(chosen) // COLUMNS)
     figure, axes = plt.subplots(
-        lines, COLUMNS, figsize=(9.2, 2.0 * lines), dpi=DPI, layout="constrained", squeeze=False, facecolor="black"
+        lines, COLUMNS, figsize=(9.2, 2.05 * lines), dpi=DPI, layout="constrained", squeeze=False, facecolor="black"
     )
     palette = sns.color_palette("colorblind" if len(dataset.classes) <= 10 else "tab20", len(dataset.classes))
     for panel in axes.flat:
@@ -37,7 +37,7 @@ def samples(dataset: Dataset) -> Figure:
             for k, colour in enumerate(palette, start=1):
                 if (mask == k).any():
                     panel.contour(mask == k, levels=[0.5], colors=[colour], linewidths=1.0)
-        panel.set_title(literal(title), fontsize=7.5, color="white", pad=3)
+        panel.set_title(literal(title), fontsize=8.5, color="white", pad=3)
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
 

@@ -1,5 +1,6 @@
 """The ledger of claims: what the paper's own numbers say of each, and what the Results at hand do, with a test."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -177,9 +178,18 @@ def claim_html(claim: Claim, published: Sequence[Path], this_run: Sequence[Path]
             parts.append(
                 _line(title, "", "no two rows that it compares are at hand for the same test images at one size")
             )
-        for each in found:
-            parts.append(_line(title, each.finding, _sentence(claim, each)))
+        lines = [_line(title, each.finding, _sentence(claim, each)) for each in found]
+        parts += lines if len(lines) < 2 else [_folded(title, found, lines)]
     return "\n".join([*parts, "</section>"])
+
+
+def _folded(title: str, found: Sequence[Measured], lines: Sequence[str]) -> str:
+    """Several comparisons behind one line, which counts their findings."""
+    counts = Counter(each.finding for each in found)
+    chips = " ".join(_chip(word, f"{n} {word}") for word, n in counts.items())
+    return (
+        f'<details class="line"><summary><strong>{escape(title)}</strong> {chips}</summary>{"".join(lines)}</details>'
+    )
 
 
 def _sentence(claim: Claim, found: Measured) -> str:
@@ -201,5 +211,9 @@ def _sentence(claim: Claim, found: Measured) -> str:
 
 
 def _line(where: str, word: str, sentence: str) -> str:
-    chip = f'<span class="chip chip-{word.replace(" ", "-")}">{SYMBOL[word]} {word}</span> ' if word in SYMBOL else ""
+    chip = f"{_chip(word, word)} " if word in SYMBOL else ""
     return f'<p class="line"><strong>{escape(where)}</strong> {chip}{escape(sentence)}</p>'
+
+
+def _chip(word: str, said: str) -> str:
+    return f'<span class="chip chip-{word.replace(" ", "-")}">{SYMBOL[word]} {said}</span>'

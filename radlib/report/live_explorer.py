@@ -41,6 +41,11 @@ def checked(**given: object) -> Explorer:
     settings = patch_columns.checked(Explorer, given)
     for name in settings.marks:
         patch_columns.check_name(name)
+    side = settings.image_size // (backbones.spec(settings.backbones[0]).patch or 1)  # a CNN was refused
+    for name, mark in settings.marks.items():
+        sizes = len(settings.rows.get(name, ())) or settings.images, side, side
+        pca_explorer.check_mark(name, mark, sizes)
+    pca_explorer.make_folder(Path(settings.sets_dir))
     return settings
 
 

@@ -1,6 +1,8 @@
 """What the pages of segmentation show: the paper's score of a row, and what was measured, with how it was measured."""
 
+from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import zip_longest
 from pathlib import Path
 
@@ -54,6 +56,19 @@ def rows(printed: pd.DataFrame, dataset: str, published: list[Result], this_run:
         taken.update(beside)
     for key in [key for key in ours if key not in taken]:
         out += [_row(have, None, f"{NOT_PRINTED}; {_note(*have)}", sized) for have in ours[key]]
+    return _told_apart(out)
+
+
+def _told_apart(table: list[Row]) -> list[Row]:
+    """`table` with what tells rows of one title apart in their titles: who was left out, or the size in px."""
+    shared = [title for title, n in Counter(row.title for row in table).items() if n > 1]
+    out = []
+    for row in table:
+        found = row.published or row.this_run
+        if row.title in shared and found:
+            mark = f"without {', '.join(found.left_out)}" if found.left_out else f"{found.backbone.image_size} px"
+            row = replace(row, title=f"{row.title}, {mark}")
+        out.append(row)
     return out
 
 
@@ -108,6 +123,9 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
     measured = [found for row in table for found in (row.published, row.this_run) if found]
     few = sorted({found.n_patients for found in measured if significance.too_few(found)})
     more = f" {significance.few_patients(few[0])}" if few else ""
+    absent = dict.fromkeys(name for found in measured if found.masks for name in found.masks.absent)
+    if absent:
+        more += f" Not in the mean where no test mask has them: {', '.join(absent)}."
     return comparison.table_html(table, title, this_run, METRIC, (OTHER, OTHER), more)
 
 

@@ -10,8 +10,10 @@ projection is the best of its rank for inner products; `CosineError` is what it 
 """
 
 import base64
+import errno
 import io
 import json
+import os
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -26,7 +28,7 @@ from PIL import Image
 from radlib import atomic
 from radlib.errors import RadlibError
 from radlib.evaluate import patch_pca
-from radlib.report import html_table
+from radlib.report import cohorts, html_table
 from radlib.report.patch_columns import Column
 
 SOURCES = Path(__file__).with_name("explorer")
@@ -89,10 +91,8 @@ def patch_set(column: Column, mark: tuple[int, int, int] | None = None) -> Patch
     Raises RadlibError for a mark that is no patch of these images.
     """
     n, h, w, width = column.seen.tokens.shape
-    if mark is not None and not all(1 <= place <= size for place, size in zip(mark, (n, h, w), strict=True)):
-        raise RadlibError(
-            f"{column.dataset.title} has no patch {mark}; marks are image 1-{n}, row 1-{h}, column 1-{w}."
-        )
+    if mark is not None:
+        check_mark(column.dataset.title, mark, (n, h, w))
     tokens = column.seen.tokens.reshape(-1, width).astype(np.float64)
     directions = np.linalg.eigh(tokens.T @ tokens)[1][:, ::-1][:, : min(DIRECTIONS, width)]
     features = (tokens @ directions).astype(np.float16)
@@ -105,7 +105,7 @@ def patch_set(column: Column, mark: tuple[int, int, int] | None = None) -> Patch
         kind=column.kind,
         title=column.dataset.title,
         source=column.source,
-        note=column.dataset.note.partition(". ")[0].rstrip(".") + ".",  # its first sentence
+        note=cohorts.what_it_is(column.dataset),
         names=column.names,
         pictures=np.stack(pictures),
         features=features.reshape(n, h, w, -1),
@@ -116,6 +116,13 @@ def patch_set(column: Column, mark: tuple[int, int, int] | None = None) -> Patch
         error=cosine_error(tokens, features, norms),
         own_error=cosine_error(tokens, features, norms, h * w),
     )
+
+
+def check_mark(name: str, mark: tuple[int, int, int], sizes: tuple[int, int, int]) -> None:
+    """RadlibError if `mark`, (image, row, column) from 1, is none of `sizes` images, rows and columns."""
+    if not all(1 <= place <= size for place, size in zip(mark, sizes, strict=True)):
+        n, h, w = sizes
+        raise RadlibError(f"{name} has no patch {mark} in 'marks'; marks are image 1-{n}, row 1-{h}, column 1-{w}.")
 
 
 def cosine_error(
@@ -184,15 +191,29 @@ def write_sets(sets: Sequence[PatchSet], folder: Path) -> list[Path]:
     Raises RadlibError when the folder cannot be written.
     """
     paths = [folder / _script_name(one) for one in sets]
+    make_folder(folder)
     try:
-        folder.mkdir(parents=True, exist_ok=True)
         for earlier in set(folder.glob(_script_name(None))) - set(paths):
             earlier.unlink()  # of a run with other sets; the site takes what lies here
         for one, path in zip(sets, paths, strict=True):
             atomic.replace(path, one.script().encode())
     except OSError as error:
-        raise RadlibError(f"The sets cannot be written to {folder} ({error.strerror}); name another folder.") from error
+        raise _not_written(folder, error) from error
     return paths
+
+
+def make_folder(folder: Path) -> None:
+    """The folder of the sets, made if it is not there; RadlibError if nothing can be put there."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
+    except OSError as error:
+        raise _not_written(folder, error) from error
+
+
+def _not_written(folder: Path, error: OSError) -> RadlibError:
+    return RadlibError(f"The sets cannot be written to {folder} ({error.strerror}); name another sets_dir.")
 
 
 def page_html(sets: Sequence[PatchSet], static: str = "_static") -> str:

@@ -117,26 +117,26 @@ def sheet(shown: Shown) -> Figure:
     dataset, cases = shown.dataset, shown.cases
     height = np.mean([case.truth.shape[0] / case.truth.shape[1] for case in cases])
     figure, axes = plt.subplots(
-        len(cases), 2 + len(SHOWN), figsize=(9.2, len(cases) * (2.25 * height + 0.32) + 0.5), dpi=DPI,
+        len(cases), 2 + len(SHOWN), figsize=(9.2, len(cases) * (2.25 * height + 0.45) + 0.5), dpi=DPI,
         layout="constrained", squeeze=False, facecolor="black",
     )  # fmt: skip
     for line, case in zip(axes, cases, strict=True):
         pixels = dataset.read(case.row).mean(axis=0)
         low, high = np.percentile(pixels, (1, 99.5))
         masks = [None, case.truth, *(case.predicted[kind] for kind in SHOWN)]
-        titles = [f"{case.place} of {case.of}{_called(dataset, case.row)}", "truth"]
-        titles += [f"{segmenters.TITLES[kind]}, Dice {case.dice[kind]:.3f}" for kind in SHOWN]
+        titles = [f"{case.place} of {case.of}\n{_called(dataset, case.row)}", "\ntruth"]
+        titles += [f"{segmenters.TITLES[kind]}\nDice {case.dice[kind]:.3f}" for kind in SHOWN]
         for panel, mask, title in zip(line, masks, titles, strict=True):
             panel.set_axis_off()
             panel.imshow(pixels, cmap="gray", vmin=low, vmax=max(high, low + 1), interpolation="antialiased")
-            panel.set_title(literal(title), fontsize=7.5, color="white", pad=3)
+            panel.set_title(literal(title), fontsize=9, color="white", pad=3)
             if mask is not None:
                 _outline(panel, mask, len(dataset.classes))
     drawn = [mask for case in cases for mask in (case.truth, *case.predicted.values())]
     seen = sorted({int(k) for mask in drawn for k in np.unique(mask)} - {0})
     handles = [Line2D([], [], color=_colour(k), linestyle=_stroke(k), linewidth=1.6) for k in seen]
     names = [literal(dataset.classes[k - 1]) for k in seen]
-    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False, fontsize=7.5,
+    figure.legend(handles, names, loc="outside lower center", ncols=min(len(names), 5), frameon=False, fontsize=9,
                   labelcolor="white")  # fmt: skip
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
@@ -168,12 +168,12 @@ def _stroke(k: int) -> str | tuple[int, tuple[float, float]]:
 
 
 def _called(dataset: Dataset, row: int) -> str:
-    """Behind a place: the patient's name in a release, and the slice; nothing of a reader's own patients."""
+    """Below a place: the patient's name in a release, and the slice; nothing of a reader's own patients."""
     record = dataset.samples.iloc[row]
     if dataset.origin not in NAMED_SCANS:
         return ""
     slice_ = f", slice {int(record['slice'])}" if "slice" in dataset.samples else ""
-    return f": {record['patient']}{slice_}"
+    return f"{record['patient']}{slice_}"
 
 
 def table_html(shown: Sequence[Shown]) -> str:

@@ -56,6 +56,11 @@ class BackboneUsed(Record):
     image_size: int
     runtime: str
 
+    @property
+    def called(self) -> str:
+        """What pages call it: its title in the registry today; that of the record for one outside it."""
+        return backbones.spec(self.id).title if self.id in backbones.names() else self.title
+
 
 class Interval(Record):
     """Percentile interval; `unit` is what was resampled: patients, or patients and with each one draw of several."""

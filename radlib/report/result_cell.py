@@ -23,7 +23,7 @@ def made_from(found: Result) -> str:
     ]
     if found.backbone.image_size:
         lines.append(
-            f"{found.backbone.title}, {found.backbone.image_size} px, weights {found.backbone.weights_sha256[:8]}, "
+            f"{found.backbone.called}, {found.backbone.image_size} px, weights {found.backbone.weights_sha256[:8]}, "
             f"{found.backbone.runtime}"
         )
     if found.draws:

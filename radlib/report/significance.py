@@ -234,5 +234,5 @@ def label(found: Result, sized: bool = True) -> str:
     """A row's name in a sentence; of a segmenter with its decoder and, where `sized`, its image size."""
     if found.masks is not None:
         decoder = f", {TITLES[found.protocol]}" if found.protocol in BLOCKS else ""
-        return f"{found.backbone.title}{decoder}{f', {found.backbone.image_size} px' if sized else ''}"
-    return control_title(found) if found.control else found.backbone.title
+        return f"{found.backbone.called}{decoder}{f', {found.backbone.image_size} px' if sized else ''}"
+    return control_title(found) if found.control else found.backbone.called

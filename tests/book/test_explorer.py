@@ -304,6 +304,9 @@ def test_keys_move_the_mark_and_find_the_patch_most_alike(opened):
     ):
         opened.page.keyboard.press(key)
         assert opened.said.startswith(f"Marked: image 1, {place}")
+    opened.canvas(COLOURED, 1).focus()
+    opened.page.keyboard.press("ArrowDown")  # the mark comes over on the way
+    assert opened.said.startswith("Marked: image 2, row 5, column 4")
     best = opened.captions()[2]
     opened.canvas(COLOURED, 2).focus()
     opened.page.keyboard.press("Enter")

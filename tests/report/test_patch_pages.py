@@ -184,7 +184,7 @@ def test_a_set_holds_what_the_module_needs(column):
     np.testing.assert_allclose(one.norms, np.linalg.norm(column.seen.tokens.astype(float), axis=-1), rtol=1e-6)
     about = one.about()
     assert json.dumps(about) and about["n"] == 4 and all(url.startswith("data:image/jpeg") for url in about["images"])
-    with pytest.raises(RadlibError, match=r"no patch \(5, 1, 1\); marks are image 1-4, row 1-8, column 1-8"):
+    with pytest.raises(RadlibError, match=r"no patch \(5, 1, 1\) in 'marks'; marks are image 1-4, row 1-8, column 1-8"):
         pca_explorer.patch_set(column, (5, 1, 1))
 
 

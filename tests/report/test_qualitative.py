@@ -92,9 +92,9 @@ def test_a_sheet_shows_image_truth_and_both_decoders_with_their_dice(ward):
         np.testing.assert_array_equal(case.truth, dataset.mask(case.row))
     figure = qualitative.sheet(shown)
     titles = [panel.get_title() for panel in figure.axes]
-    assert len(titles) == 12 and titles[:2] == ["worst of 5", "truth"]
-    assert titles[2] == f"linear decoder, Dice {shown.cases[0].dice['linear']:.3f}"
-    assert titles[11] == f"U-Net decoder, Dice {shown.cases[2].dice['unet_decoder']:.3f}"
+    assert len(titles) == 12 and titles[:2] == ["worst of 5\n", "\ntruth"]
+    assert titles[2] == f"linear decoder\nDice {shown.cases[0].dice['linear']:.3f}"
+    assert titles[11] == f"U-Net decoder\nDice {shown.cases[2].dice['unet_decoder']:.3f}"
     assert "secret" not in "".join(titles)  # a reader's own patients stay unnamed
     assert figure.axes[0].images and not figure.axes[0].collections and figure.axes[1].collections
     (legend,) = figure.legends

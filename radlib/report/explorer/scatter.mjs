@@ -85,6 +85,7 @@ export function scatterPlot(on) {
       }
       context.putImageData(picture, 0, 0);
       drawAxes(context, project, look);
+      if (!shown.length) context.fillText("The threshold keeps no patch.", SIZE / 2, SIZE / 8);
       for (const { patch, colour } of look.marks) {
         const point = shown.find((one) => one.patch === patch);
         if (!point) continue;

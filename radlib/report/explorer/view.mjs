@@ -60,9 +60,9 @@ export function view(set, on) {
       on.change({ mark: best[image] });
       return;
     }
-    const here = Math.floor(mark / per) === image; // from another image the mark comes over to the same place
+    // from another image the mark comes over on the way
     const [row_, column] = [Math.floor((mark % per) / w), mark % w].map((place, axis) =>
-      Math.max(0, Math.min([h, w][axis] - 1, place + (here ? step[axis] : 0))));
+      Math.max(0, Math.min([h, w][axis] - 1, place + step[axis])));
     on.change({ mark: image * per + row_ * w + column });
   }
 
