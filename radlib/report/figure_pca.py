@@ -110,7 +110,7 @@ def sheet(shown: Sequence[Shown], images: bool = True) -> Figure:
                 panel.imshow(pixels, **how)
         title = f"{one.column.kind}: {one.column.dataset.title}"
         size = min(10.0, 72 * each * side / (0.62 * len(title)))  # points; a letter is about half as wide as high
-        figure.text(left / width, 1 - 0.55 * TITLE / height, title, fontsize=size, color="white", va="center")
+        figure.text((left + 0.06) / width, 1 - 0.55 * TITLE / height, title, fontsize=size, color="white", va="center")
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
 

@@ -13,8 +13,23 @@ Model = TypeVar("Model", bound=BaseModel)
 
 # What pydantic says of these kinds of error speaks of Python and not of what to write.
 IN_WORDS = {
+    "int_type": "a whole number is wanted",
+    "int_parsing": "a whole number is wanted",
+    "int_from_float": "a whole number is wanted",
+    "float_type": "a number is wanted",
+    "float_parsing": "a number is wanted",
+    "string_type": "text is wanted",
+    "greater_than": "a number above {gt} is wanted",
+    "greater_than_equal": "at least {ge} is wanted",
+    "less_than": "a number below {lt} is wanted",
+    "less_than_equal": "at most {le} is wanted",
+    "literal_error": "{expected} is wanted",
+    "dict_type": "a mapping is wanted, as {{'a': 1}}",
+    "missing": "this entry is missing",
+    "mapping_type": "a mapping is wanted, as {{'a': 1}}",
+    "value_error": "{error}",
     "tuple_type": "a list is wanted, as ['a', 'b'] or [0.01, 0.1]",
-    "too_short": "at least one is needed",
+    "too_short": "at least {min_length} is needed",
     "finite_number": "a finite number is wanted",
     "bool_parsing": "true or false is wanted",
 }
@@ -33,7 +48,7 @@ def validated(model: type[Model], given: Mapping[str, object], called: Mapping[s
         name = ".".join([(called or {}).get(field, field), *inside])
         if first["type"] == "extra_forbidden":
             raise unknown_name("parameter", name, sorted(model.model_fields)) from error
-        said = IN_WORDS.get(first["type"], first["msg"])
+        said = IN_WORDS.get(first["type"], "{msg}").format(msg=first["msg"], **first.get("ctx", {}))
         raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {said}.") from error
 
 

@@ -68,7 +68,7 @@ def put_in_test(clinic, *rows):
 @pytest.mark.parametrize(
     "changes, sentence",
     [
-        ({"epochs": "ten"}, "Parameter 'epochs' is 'ten': Input should be a valid integer"),
+        ({"epochs": "ten"}, "Parameter 'epochs' is 'ten': a whole number is wanted"),
         ({"epochs": 0}, "Parameter 'epochs' is 0"),
         ({"image_size": 100_000}, "Parameter 'image_size' is 100000"),
         ({"datasets": []}, "Parameter 'datasets' is"),
