@@ -26,9 +26,11 @@ FREE_KB := $(shell awk '/^MemAvailable/ {print $$2}' /proc/meminfo 2>/dev/null |
 JOBS ?= $(shell awk -v cores=$(CORES) -v kb=$(or $(FREE_KB),0) 'BEGIN {n = int(kb / 4e6); if (n > 4) n = 4; if (n > cores) n = cores; print n < 1 ? 1 : n}')
 THREADS := $(shell echo $$(( $(CORES) / $(JOBS) > 0 ? $(CORES) / $(JOBS) : 1 )))
 
+SCALE := .venv-scale/.ready-$(shell cksum 2>/dev/null <workflow/requirements.lock | tr ' ' '-')
+
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book pages test lint lock clean env $(PAGES)
+.PHONY: help book pages test lint lock clean env scale $(PAGES)
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z].*:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -87,7 +89,16 @@ $(READY):
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: env ## resolve pyproject.toml's ranges into requirements.lock
+scale: $(SCALE) ## Snakemake, for radlib run all, in .venv-scale, from workflow/requirements.lock
+
+$(SCALE):
+	@rm -rf .venv-scale && $(PYTHON) -m venv .venv-scale
+	@echo "Installing workflow/requirements.lock into .venv-scale ..."
+	@.venv-scale/bin/python -m pip install -qq -r workflow/requirements.lock
+	@touch $@
+
+lock: env ## resolve pyproject.toml's ranges into requirements.lock and workflow/requirements.lock
+	@$(BIN)/uv pip compile --group pyproject.toml:scale --universal --python-version 3.11 --generate-hashes --custom-compile-command "make lock" --quiet --output-file workflow/requirements.lock
 	@$(BIN)/uv pip compile pyproject.toml --extra dev --universal --python-version 3.11 --fork-strategy fewest --generate-hashes --custom-compile-command "make lock" --quiet --output-file requirements.lock
 	@{ echo '# What Binder installs: the versions of requirements.lock without what only development and GPUs need. make lock writes it.'; \
 	echo '--extra-index-url https://download.pytorch.org/whl/cpu'; \

@@ -20,9 +20,9 @@ RUNTIME = [Requirement(line) for line in PROJECT["dependencies"]]
 DEVELOPMENT = [Requirement(line) for line in PROJECT["optional-dependencies"]["dev"]]
 
 
-def locked() -> list[Requirement]:
-    """Every pinned line of the lock, markers included."""
-    lines = re.findall(r"^([A-Za-z0-9].*?)\s*\\?$", (REPOSITORY / "requirements.lock").read_text(), re.MULTILINE)
+def locked(name: str = "requirements.lock") -> list[Requirement]:
+    """Every pinned line of a lock, markers included."""
+    lines = re.findall(r"^([A-Za-z0-9].*?)\s*\\?$", (REPOSITORY / name).read_text(), re.MULTILINE)
     return [Requirement(line) for line in lines]
 
 
@@ -48,9 +48,10 @@ def test_lock_satisfies_every_range(requirement: Requirement) -> None:
         assert pinned_version(pin) in requirement.specifier
 
 
-def test_lock_pins_and_hashes_everything_and_names_no_machine() -> None:
-    text = (REPOSITORY / "requirements.lock").read_text()
-    assert len(re.findall(r"^\S+==", text, re.MULTILINE)) == len(locked())
+@pytest.mark.parametrize("name", ["requirements.lock", "workflow/requirements.lock"])
+def test_lock_pins_and_hashes_everything_and_names_no_machine(name: str) -> None:
+    text = (REPOSITORY / name).read_text()
+    assert len(re.findall(r"^\S+==", text, re.MULTILINE)) == len(locked(name))
     blocks = re.split(r"\n(?=[A-Za-z0-9])", text)[1:]
     assert all("--hash=sha256:" in block for block in blocks)
     assert "://" not in text and "file:" not in text and not re.search(r"(^|\s)/\w", text)

@@ -41,7 +41,7 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     Returns 0 when all is made, 1 when a page failed (each is named, with its sentence), else Snakemake's status.
     Raises RadlibError without Snakemake, for an unknown profile, and when another run is going on in this folder.
     """
-    program, folder = _snakemake(), _profile(profile)
+    program, folder = snakemake(), _profile(profile)
     WORK.mkdir(parents=True, exist_ok=True)
     planned = {**planned, "sources": str(_sources())}
     text = json.dumps(planned, indent=1).encode()
@@ -78,12 +78,14 @@ def _say_what_is_stale(command: list[str]) -> int:
     return 0
 
 
-def _snakemake() -> list[str]:
+def snakemake() -> list[str]:
+    """The command that starts Snakemake; raises RadlibError where it is not installed."""
     if importlib.util.find_spec("snakemake") is not None:
         return [sys.executable, "-m", "snakemake"]
-    if found := shutil.which("snakemake"):
+    beside = WORKFLOW.parent / ".venv-scale" / "bin" / "snakemake"
+    if found := shutil.which(beside) or shutil.which("snakemake"):
         return [found]
-    raise RadlibError("Snakemake is not installed; pip install 'radlib[scale]', or put another copy of it on the PATH.")
+    raise RadlibError("Snakemake is not installed; `make scale` installs it, or put a copy of it on the PATH.")
 
 
 def _profile(name: str) -> Path:
