@@ -260,16 +260,16 @@ const address = URL.createObjectURL(new Blob([text("{PLACE}-module")], {{ type: 
 def table_html(sets: Sequence[PatchSet]) -> str:
     """What each set holds and what its projection costs."""
     lines = html_table.head(
-        ["Set", "Patches", "Directions", "MB", "Cosines", "Off by: mean", "99 % below", "Largest"],
+        ["Set", "Patches", "MB", "Cosines", "Off by: mean", "99 % below", "Largest"],
         f"What the page loads of each set, and how far its cosines lie from those of whole tokens: {ASKED} patches "
         "with all others.",
     )
     for one in sets:
-        n, h, w, d = one.features.shape
+        n, h, w, _ = one.features.shape
         for error, words in ((one.error, "as they are"), (one.own_error, "less their image's mean")):
             cells = html_table.name_cell(f"{one.kind}: {one.title}", one.source)
             cells += html_table.number_cell(n * h * w, f"{n} × {h} × {w}", decimals=0)
-            cells += html_table.number_cell(d, decimals=0) + html_table.number_cell(len(one.script()) / 1e6, decimals=1)
+            cells += html_table.number_cell(len(one.script()) / 1e6, decimals=1)
             cells += html_table.text_cell(words)
             cells += "".join(html_table.number_cell(value, decimals=4) for value in asdict(error).values())
             lines.append(f"<tr>{cells}</tr>")

@@ -1,7 +1,7 @@
 """Which frozen features a page will read, told from its parameters before it runs.
 
-Nothing breaks where this says too little: the page computes what it does not find. So a page that is not named here
-is simply one that has nothing to compute ahead.
+Nothing breaks where this says too little: the page computes what it does not find. A page that is not named here reads
+no features, or those of a dozen images (Figure 1, the explorer), which are no job of their own.
 """
 
 from collections.abc import Callable, Mapping
