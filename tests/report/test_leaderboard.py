@@ -82,7 +82,7 @@ def test_a_table_is_of_one_kind_sorted_by_dataset_and_score_with_marks_for_the_f
         result.write(make(value, backbone=used), {}, tmp_path)
     html = leaderboard.table_html(leaderboard.at_hand([tmp_path]), "own")
     rows = cells(html)
-    assert [row[0][0] for row in rows] == ["DINOv2 ViT-B/14", "DINOv2 ViT-S/14"]
+    assert [row[0][1] for row in rows] == ["ViT-B/14", "ViT-S/14"]
     assert [row[3] for row in rows] == [["1"], ["2", "≈"]]
     assert html.count('data-kind="your own runs" data-dataset="Brain Tumor" data-method="linear probe"') == 2
     assert "test images of 4 patients" in html, "provenance"
