@@ -84,8 +84,9 @@ export function scatterPlot(on) {
         }
       }
       context.putImageData(picture, 0, 0);
-      drawAxes(context, project, look);
-      if (!shown.length) context.fillText("The threshold keeps no patch.", SIZE / 2, SIZE / 8);
+      letters(context, look.ink);
+      if (shown.length) drawAxes(context, project, look);
+      else context.fillText("Too few patches are kept.", SIZE / 2, SIZE / 2);
       for (const { patch, colour } of look.marks) {
         const point = shown.find((one) => one.patch === patch);
         if (!point) continue;
@@ -99,12 +100,15 @@ export function scatterPlot(on) {
   };
 }
 
-function drawAxes(context, project, { names, ink, ground }) {
+function letters(context, ink) {
   context.font = "22px system-ui, sans-serif";
   context.textAlign = "center";
   context.textBaseline = "middle";
-  context.lineJoin = "round";
   context.fillStyle = ink;
+}
+
+function drawAxes(context, project, { names, ink, ground }) {
+  context.lineJoin = "round";
   const middle = project(0, 0, 0);
   [[1, 0, 0], [0, 1, 0], [0, 0, 1]].forEach(([x, y, z], axis) => {
     const from = project(-REACH * x, -REACH * y, -REACH * z), to = project(REACH * x, REACH * y, REACH * z);
