@@ -7,6 +7,7 @@ atomically, the JSON last, and both are checked when read.
 import hashlib
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -18,6 +19,7 @@ from safetensors.numpy import load, save
 from radlib import atomic
 from radlib.errors import RadlibError
 from radlib.models import backbones
+from radlib.report.parameters import list_of_names
 
 Score = Annotated[float, Field(ge=0, le=1)]
 FEW_SHOT_MASKS = "figure2_masks"  # the table of the right panel of Figure 2
@@ -280,3 +282,18 @@ def published_paths(table: str) -> list[Path]:
 def paths(folder: Path | str, table: str) -> list[Path]:
     """Results of `table` below `folder`, by file name; none if the folder is absent."""
     return sorted((Path(folder) / table).glob("*.json"))
+
+
+def folders(given: object, usual: Sequence[str], parameter: str) -> list[Path]:
+    """The folders of Results that a page's `parameter` names, one or a list; the `usual` ones where it names none.
+
+    Raises RadlibError for a folder that is not there or holds no Result; the usual ones may be missing.
+    """
+    named = list_of_names(given or ())
+    if not isinstance(named, (list, tuple)) or not all(isinstance(name, str) for name in named):
+        raise RadlibError(f"Parameter '{parameter}' is {given!r}: folders are wanted, as ['results/own'].")
+    for folder in map(Path, named):
+        if not any(folder.glob("*/*.json")):
+            fault = "holds no Result, a JSON file in a table's folder" if folder.is_dir() else "is no folder"
+            raise RadlibError(f"{folder} {fault}; '{parameter}' names what the results_dir of a run was.")
+    return [Path(name) for name in named or usual]

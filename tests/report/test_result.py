@@ -1,5 +1,6 @@
 import errno
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -151,3 +152,25 @@ def test_the_papers_brain_tumor_is_published_with_its_own_split():
     assert {each.data.origin for each in found} == {"paper"}
     assert {each.n_images for each in found} == {1002, 857}
     assert {each.table for each in found} >= {"table04", "table05", "figure2", "table08"}
+
+
+@pytest.mark.parametrize(
+    "given, words",
+    [
+        ("nowhere", "nowhere is no folder; 'results_dirs' names"),
+        (["empty"], "empty holds no Result, a JSON file"),
+        (5, "Parameter 'results_dirs' is 5: folders are wanted"),
+        ([5], r"Parameter 'results_dirs' is \[5\]: folders are wanted"),
+    ],
+)
+def test_folders_that_a_page_is_told_to_read_must_hold_results(given, words, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(RadlibError, match=words):
+        result.folders(given, ["usual"], "results_dirs")
+
+
+def test_the_usual_folders_of_results_may_be_missing(make, tmp_path):
+    assert result.folders([], ["usual"], "results_dirs") == [Path("usual")]
+    result.write(make(), {}, tmp_path)
+    assert result.folders(f"['{tmp_path}']", ["usual"], "results_dirs") == [tmp_path]
