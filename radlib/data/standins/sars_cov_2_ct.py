@@ -12,7 +12,7 @@ from scipy import ndimage
 
 from radlib.data.standins import chest, films, findings, opacities
 
-VERSION = 2
+VERSION = 3
 PATIENTS = 42
 SHARES = {"Covid": 80, "Healthy": 50, "Others": 80}  # patients of the release
 GRID, SPACING = (300, 230, 44), (1.25, 1.25, 6.0)  # voxels and mm of a person
@@ -49,9 +49,9 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
 
 
 def scanned(hu: NDArray[np.float32], where: findings.Lungs, rng: np.random.Generator) -> list[NDArray[np.uint8]]:
-    """Four to seven axial slices through the lungs, as 8-bit pictures of one window, front at the top."""
+    """Three to five axial slices through the lungs, as 8-bit pictures of one window, front at the top."""
     low, high = where.box[:, 2].min() / SPACING[2], where.box[:, 2].max() / SPACING[2]
-    levels = np.linspace(low + 0.12 * (high - low), low + 0.88 * (high - low), int(rng.integers(4, 8)))
+    levels = np.linspace(low + 0.12 * (high - low), low + 0.88 * (high - low), int(rng.integers(3, 6)))
     centre, width = rng.uniform(-650, -450), rng.uniform(1100, 1700)
     sharpness, noise = rng.uniform(0.3, 0.9), rng.uniform(12, 45)
     body = np.flatnonzero((hu[:, :, int(levels[len(levels) // 2])] > -400).any(axis=1))
