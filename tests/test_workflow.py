@@ -16,7 +16,7 @@ import pytest
 
 from radlib import cli
 from radlib.errors import RadlibError
-from radlib.report import failed_page, page, run_all
+from radlib.report import failed_page, page, resources, run_all
 
 try:
     SNAKEMAKE = run_all.snakemake()
@@ -107,6 +107,16 @@ def test_a_page_that_fails_says_so_stops_no_other_and_is_tried_again(ask, capsys
     (clinic / "3.png").write_bytes(whole)
     assert ask(pages=("table02", "table04")) == 0
     assert "This page failed" not in made.read_text()
+
+
+@needs_snakemake
+def test_a_folder_may_be_called_like_a_command(ask, clinic, tmp_path):
+    named = clinic.rename(tmp_path / "it's {mine} || touch owned || echo $(touch owned) \"")
+    assert ask("--data-root", str(named)) == 0
+    assert not list(tmp_path.rglob("owned"))
+    report = json.loads((tmp_path / "_build/scale/check/manifest.json").read_text())
+    assert report["root"] == str(named) and report["fingerprint"]
+    assert "30 images computed" in next(tmp_path.glob("_build/scale/features/*.txt")).read_text()
 
 
 @needs_snakemake
@@ -217,11 +227,36 @@ def test_an_unknown_profile_is_refused_and_a_folder_of_ones_own_is_not(tmp_path)
     assert run_all._profile(str(tmp_path)) == tmp_path
 
 
-def test_every_kind_of_job_has_its_row_of_resources():
-    lines = (run_all.WORKFLOW / "resources.csv").read_text().splitlines()
-    rows = {line.split(",")[0]: [int(number) for number in line.split(",")[1:]] for line in lines[1:]}
-    assert lines[0] == "job,cores,memory_mb,gpus,minutes"
-    assert {"check", "features", "tokens", "page", "book"} <= set(rows)
-    assert all(
-        cores >= 1 and memory > 0 and gpus >= 0 and minutes > 0 for cores, memory, gpus, minutes in rows.values()
-    )
+def test_the_table_of_resources_that_comes_with_it_is_whole():
+    asked = resources.read(run_all.WORKFLOW / "resources.csv", page.notebooks())
+    assert set(asked) == set(resources.KINDS)
+
+
+def test_a_page_may_have_a_line_of_its_own(tmp_path):
+    lines = (run_all.WORKFLOW / "resources.csv").read_text() + "table08,8,32000,1,1440\n"
+    (tmp_path / "resources.csv").write_text(lines)
+    asked = resources.read(tmp_path / "resources.csv", page.notebooks())
+    assert asked["table08"] == {"cores": 8, "memory_mb": 32000, "gpus": 1, "minutes": 1440}
+
+
+@pytest.mark.parametrize(
+    ("was", "becomes", "said"),
+    [
+        ("page,2", "page,two", "line 5: cores of 'page' is 'two'; write a whole number of 1 or more"),
+        ("page,2", "page,0", "line 5: cores of 'page' is '0'"),
+        ("page,2", "page,", "line 5: cores of 'page' is ''"),
+        ("check,1,3000,0", "check,1,3000,-1", "line 2: gpus of 'check' is '-1'; write a whole number of 0 or more"),
+        ("check,1,3000,0", "check,1,3e3,0", "line 2: memory_mb of 'check' is '3e3'"),
+        ("tokens,", "token,", "line 4: There is no kind of job or page called 'token'; did you mean 'tokens'"),
+        ("tokens,", "features,", "line 4: 'features' stands there a second time"),
+        ("book,1,3000,0,30\n", "", "has no line for 'book'; add one, with cores, memory_mb, gpus, minutes"),
+        ("memory_mb", "memory", "has no column 'memory_mb'"),
+        (",", ";", "has no column 'job'"),
+    ],
+)
+def test_a_table_of_resources_that_is_wrong_is_told_in_one_sentence(tmp_path, was, becomes, said):
+    text = (run_all.WORKFLOW / "resources.csv").read_text()
+    assert was in text
+    (tmp_path / "resources.csv").write_text(text.replace(was, becomes))
+    with pytest.raises(RadlibError, match=re.escape(said)):
+        resources.read(tmp_path / "resources.csv", page.notebooks())

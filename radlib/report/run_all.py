@@ -23,7 +23,7 @@ import torch
 
 from radlib import atomic
 from radlib.errors import RadlibError, unknown_name
-from radlib.report import failed_page
+from radlib.report import failed_page, page, resources
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 WORK = Path("_build/scale")  # plan, reports of checks, stamps of features, logs
@@ -39,16 +39,18 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     is out of date is told, with the reason, and nothing is run.
 
     Returns 0 when all is made, 1 when a page failed (each is named, with its sentence), else Snakemake's status.
-    Raises RadlibError without Snakemake, for an unknown profile, and when another run is going on in this folder.
+    Raises RadlibError without Snakemake, for an unknown profile or a wrong table of resources, and when another
+    run is going on in this folder.
     """
     program, folder = snakemake(), _profile(profile)
     WORK.mkdir(parents=True, exist_ok=True)
-    planned = {**planned, "sources": str(_sources())}
+    asked = resources.read(WORKFLOW / "resources.csv", page.notebooks())
+    planned = {**planned, "sources": str(_sources()), "resources": asked, "python": sys.executable}
     text = json.dumps(planned, indent=1).encode()
     place = WORK / ("plan-dry-run.json" if dry_run else "plan.json")  # a run may be going on
-    targets = [page["output"] for page in planned["pages"].values()] if pages_only else ["book"]
+    targets = [one["output"] for one in planned["pages"].values()] if pages_only else ["book"]
     command = [*program, "--snakefile", str(WORKFLOW / "Snakefile"), "--workflow-profile", str(folder), "--nolock"]
-    command += [*_limits(), "--config", f"plan={place.resolve()}", f"radlib={sys.executable} -m radlib.cli"]
+    command += [*_limits(), "--config", f"plan={place}"]
     if again := _failed(planned):
         command += ["--forcerun", *again]
     if dry_run:
@@ -90,8 +92,8 @@ def snakemake() -> list[str]:
 
 def _profile(name: str) -> Path:
     known = {path.parent.name: path.parent for path in WORKFLOW.glob("profiles/*/config.yaml")}
-    folder = known.get(name, Path(name).expanduser().resolve())
-    if not (folder / "config.yaml").is_file():
+    folder = known.get(name, Path(os.path.expanduser(name)).resolve())
+    if not os.path.isfile(folder / "config.yaml"):
         raise unknown_name("profile", name, known)
     return folder
 
@@ -132,7 +134,7 @@ def _alone() -> Iterator[IO[bytes]]:
 
 def _failed(planned: dict[str, Any]) -> list[str]:
     """Pages and features that were tried and failed: they are tried again, whatever their dates."""
-    pages = [page["output"] for page in planned["pages"].values() if failed_page.sentence_of(Path(page["output"]))]
+    pages = [one["output"] for one in planned["pages"].values() if failed_page.sentence_of(Path(one["output"]))]
     opened = {name for name in planned["datasets"] if _opens(name)}
     stamps = [
         str(path)
@@ -153,7 +155,7 @@ def _opens(dataset: str) -> bool:
 
 def _tell(planned: dict[str, Any]) -> bool:
     """Say which pages failed, and whether any did; to whoever goes by dates, `make book` too, they are out of date."""
-    told = {name: failed_page.sentence_of(Path(page["output"])) for name, page in planned["pages"].items()}
+    told = {name: failed_page.sentence_of(Path(one["output"])) for name, one in planned["pages"].items()}
     failed = {name: sentence for name, sentence in told.items() if sentence}
     for name, sentence in failed.items():
         os.utime(planned["pages"][name]["output"], (0, 0))
