@@ -2,14 +2,13 @@
 
 import argparse
 import os
+import re
 import sys
 from pathlib import Path
 from typing import Any
 
-import yaml
-
-from radlib import __version__
-from radlib.errors import RadlibError
+from radlib import __version__, strict_yaml
+from radlib.errors import RadlibError, plain
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -24,7 +23,7 @@ def _logged(given: argparse.Namespace, arguments: list[str]) -> int:
     from radlib import log
 
     folders = [getattr(given, name, None) for name in ("data_root", "root", "out", "output", "save_masks")]
-    private = [place for folder in folders if folder for place in (folder, folder.expanduser().resolve())]
+    private = [place for folder in folders if folder for place in (folder, _whole(folder))]
     try:
         with log.to(given.log, arguments, private):
             code = _told(given)
@@ -54,12 +53,22 @@ def _told(given: argparse.Namespace) -> int:
     except BrokenPipeError:  # the reader of our output has seen enough, as in `radlib data check … | head`
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
+    except OSError as error:
+        print(f"radlib: {plain(_of_the_system(error))}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print(
             "radlib: interrupted; finished features and epochs are kept and the same command goes on from there.",
             file=sys.stderr,
         )
         return 130
+
+
+def _of_the_system(error: OSError) -> str:
+    """What no reader of a file had a better sentence for."""
+    if error.filename is None:
+        return f"{error.strerror or error}; mend that and run the same command again."
+    return f"{error.filename} cannot be used ({error.strerror}); mend its name or permissions, or name another."
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -75,7 +84,9 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--show-failure", action="store_true", help="where a cell fails, write a page that says so")
     _add_parameters(run)
     many = run.add_argument_group("of all", "Jobs by Snakemake; workflow/resources.csv says what each may take.")
-    many.add_argument("--profile", default="local", help="local, slurm, or a folder with a config.yaml of Snakemake's")
+    many.add_argument(
+        "--profile", default="", help="local (which is usual), slurm, or a folder with Snakemake's config.yaml"
+    )
     many.add_argument("--pages", nargs="+", default=[], metavar="NOTEBOOK", help="only these, without the site")
     many.add_argument("--settings", type=Path, help="YAML of page: parameters, e.g. workflow/paper.yaml")
     many.add_argument("-n", "--dry-run", action="store_true", help="say what is out of date and why; run nothing")
@@ -151,6 +162,11 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
+def _whole(folder: Path) -> Path:
+    """The absolute path; of ``~nobody``, who has no home, a folder of that name, which Path's own would not tell."""
+    return Path(os.path.expanduser(folder)).resolve()
+
+
 def _add_parameters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "-p",
@@ -167,10 +183,10 @@ def _parameters(given: argparse.Namespace) -> dict[str, Any]:
     parameters: dict[str, Any] = {}
     for name, value in given.parameter:
         try:
-            parameters[name] = yaml.safe_load(value)
-        except (yaml.YAMLError, ValueError, RecursionError) as error:
+            parameters[name] = strict_yaml.read(value)
+        except ValueError as error:
             raise RadlibError(
-                f"Parameter '{name}' is no YAML value: {value}; quote text, e.g. \"['a', 'b']\"."
+                f"Parameter '{name}' is no YAML value: {value} ({error}); quote text, e.g. \"['a', 'b']\"."
             ) from error
     return parameters
 
@@ -179,9 +195,15 @@ def _run(given: argparse.Namespace) -> int:
     from radlib.report import page  # papermill is slow to import and other commands do without it
 
     parameters = _parameters(given)
-    data_root = str(given.data_root.expanduser().resolve()) if given.data_root is not None else ""
+    data_root = str(_whole(given.data_root)) if given.data_root is not None else ""
     if given.notebook == "all":
         return _run_all(given, parameters, data_root)
+    for option in ("dry_run", "pages", "settings", "profile"):
+        if getattr(given, option):
+            raise RadlibError(
+                f"--{option.replace('_', '-')} is of 'radlib run all'; for one page: radlib run all --pages "
+                f"{given.notebook} …"
+            )
     if given.data_root is not None:
         parameters["data_root"] = data_root
     print(f"page: {page.run(given.notebook, parameters, given.output, given.show_failure)}")
@@ -193,15 +215,17 @@ def _run_all(given: argparse.Namespace, parameters: dict[str, Any], data_root: s
 
     settings = plan.settings(given.settings) if given.settings else {}
     settings[plan.EVERY_PAGE] = {**settings.get(plan.EVERY_PAGE, {}), **parameters}
-    return run_all.run(plan.plan(given.pages, settings, data_root), given.profile, bool(given.pages), given.dry_run)
+    return run_all.run(
+        plan.plan(given.pages, settings, data_root), given.profile or "local", bool(given.pages), given.dry_run
+    )
 
 
 def _features(given: argparse.Namespace) -> int:
     from radlib.evaluate.frozen_shards import Part
     from radlib.report import frozen  # torch is slow to import and other commands do without it
 
-    number, _, of = given.shards.partition("/")
-    if not (number.isdigit() and of.isdigit()):
+    shards = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given.shards)
+    if shards is None:
         raise RadlibError(f"--shards is '{given.shards}'; write it as K/N, e.g. 1/4 for the first of four parts.")
     asked = frozen.Frozen(
         dataset=given.dataset,
@@ -209,12 +233,12 @@ def _features(given: argparse.Namespace) -> int:
         image_size=given.image_size,
         blocks=given.patch_blocks,
         samples=given.samples,
-        data_root=str(given.data_root.expanduser().resolve()) if given.data_root is not None else "",
+        data_root=str(_whole(given.data_root)) if given.data_root is not None else "",
         protocol=given.protocol,
         seed=given.seed,
         device=given.device,
     )
-    print(frozen.compute(asked, Part(int(number), int(of))))
+    print(frozen.compute(asked, Part(int(shards[1]), int(shards[2]))))
     return 0
 
 
@@ -222,7 +246,7 @@ def _segment(given: argparse.Namespace) -> int:
     from radlib.report import mask_files  # torch is slow to import and other commands do without it
 
     found, written = mask_files.segment(
-        given.dataset, given.root.expanduser(), given.segmenter, _parameters(given), given.save_masks
+        given.dataset, _whole(given.root), given.segmenter, _parameters(given), given.save_masks
     )
     print(mask_files.in_words(found, written))
     return 0

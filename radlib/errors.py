@@ -4,13 +4,27 @@ import difflib
 from collections.abc import Iterable
 
 MOST_LISTED = 40  # names in one sentence; patients can be thousands
+BEGINNING, END = 1_500, 500  # characters of a sentence that are kept, where a stranger's word in it is a book
+
+
+def plain(text: str) -> str:
+    r"""`text` as one line that a terminal only shows: control characters and bytes that are no text as ``\x1b``.
+
+    Names of files, classes and patients are a stranger's words; raw, they could move the cursor or forge a line.
+    """
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
 class RadlibError(Exception):
-    """Bad input or a bad day, told in one sentence.
+    """Bad input or a bad day, told in one sentence: `plain`, and not longer than a page.
 
     In a notebook only the sentence is shown; the traceback of our own code would not help the reader.
     """
+
+    def __init__(self, sentence: str) -> None:
+        if len(sentence) > BEGINNING + END:
+            sentence = f"{sentence[:BEGINNING]} … {sentence[-END:]}"
+        super().__init__(plain(sentence))
 
     def _render_traceback_(self) -> list[str]:
         # IPython asks an exception for this method before it formats a traceback itself.

@@ -9,8 +9,11 @@ from pathlib import Path
 
 import psutil
 
+from radlib.errors import RadlibError
+
 SECONDS_BETWEEN_LOOKS = 0.02
 MB = 1e6
+SMALL = 1 << 29  # bytes for which free memory is not asked after: 512 MB
 
 LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")  # of a container, of a Slurm job
 
@@ -28,6 +31,16 @@ def free_bytes() -> int:
         if most != resource.RLIM_INFINITY:
             free.append(most - int(psutil.Process().memory_info().vms))
     return max(0, min(free))
+
+
+def check_room(path: Path, needed: int) -> None:
+    """Raise RadlibError, before it is tried, if the `needed` bytes that `path` takes unpacked are not free."""
+    if needed < SMALL or (free := free_bytes()) > needed:
+        return
+    raise RadlibError(
+        f"{path} takes {amount(needed)} of memory to unpack and {amount(free)} are free; end other programs, use a "
+        "machine with more memory, or look whether its header is damaged."
+    )
 
 
 def amount(size: float) -> str:

@@ -4,6 +4,7 @@ Each file is HDF5 with a group ``cjdata``: ``label`` (1 meningioma, 2 glioma, 3 
 as character codes), ``image`` (int16, T1 contrast-enhanced, 512x512), ``tumorBorder`` and ``tumorMask``.
 """
 
+import math
 import re
 import sys
 from pathlib import Path
@@ -105,6 +106,11 @@ def _check_stored(path: Path, record: h5py.Group, name: str) -> None:
     if found.size is not None and found.size > MOST_NUMBERS:
         shape = " x ".join(map(str, found.shape))
         raise RadlibError(f"{path}: cjdata/{name} claims {shape} numbers; take the file from the release again.")
+    if found.chunks and math.prod(found.chunks) > MOST_NUMBERS:
+        blocks = " x ".join(map(str, found.chunks))
+        raise RadlibError(
+            f"{path}: cjdata/{name} is packed in blocks of {blocks} numbers; take the file from the release again."
+        )
     link = record.get(name, getlink=True)
     if found.external or found.is_virtual or not isinstance(link, h5py.HardLink):
         raise RadlibError(f"{path}: cjdata/{name} lies in another file; take the file from the release again.")

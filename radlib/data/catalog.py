@@ -1,6 +1,7 @@
 """The datasets a notebook may name, and where their folders are looked for."""
 
 import importlib
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -39,19 +40,23 @@ def open_dataset(
     check_name(name)
     if protocol not in ("ours", "authors"):
         raise unknown_name("protocol", protocol, ("ours", "authors"))
-    root = Path(data_root).expanduser()
-    if not root.is_dir():
-        fault = "is a file" if root.exists() else "does not exist"
+    root = Path(os.path.expanduser(data_root))  # Path's own raises for ~nobody
+    if not os.path.isdir(root):
+        fault = "is a file" if os.path.exists(root) else "does not exist"
         raise RadlibError(f"{root} {fault}; data_root is the folder that holds your data.")
-    if (root / name).is_dir():
-        root = root / name
-    if not any(root.iterdir()):
-        raise RadlibError(f"The folder {root} is empty; put the files of '{name}' there.")
     reader = importlib.import_module(f"radlib.data.{name}")  # nibabel, h5py, pydicom: only what this dataset needs
-    dataset: Dataset = reader.open_folder(root, protocol=protocol, progress=progress)
+    try:
+        if (root / name).is_dir():
+            root = root / name
+        if not any(root.iterdir()):
+            raise RadlibError(f"The folder {root} is empty; put the files of '{name}' there.")
+        dataset: Dataset = reader.open_folder(root, protocol=protocol, progress=progress)
+    except OSError as error:
+        where = error.filename or root
+        raise RadlibError(f"{where} cannot be read ({error.strerror}); mend its permissions or its disk.") from error
     if not split_file:
         return dataset
-    path = Path(split_file).expanduser()
+    path = Path(os.path.expanduser(split_file))
     split = splits.load(dataset.samples, path)
     note = " ".join(part for part in (dataset.note, f"Split by {path.name}.") if part)
     kind = "own" if dataset.origin == "paper" else dataset.origin

@@ -19,7 +19,7 @@ from radlib.data import audit, catalog, duplicates, origin, pictures
 from radlib.data.dataset import MASKS, Dataset
 from radlib.data.problems import FolderError
 from radlib.data.splits import SPLITS
-from radlib.errors import RadlibError
+from radlib.errors import RadlibError, plain
 
 Level = Literal["error", "warning", "note"]
 SHOWN = 5  # names of a finding that the text shows; JSON holds them all
@@ -86,7 +86,7 @@ class Report:
                     lines.append(f"{'':8}  → {finding.remedy}")
         n = sum(finding.level == "error" for finding in self.findings)
         lines.append("No error was found." if not n else f"{n} error{'s' if n > 1 else ''} found.")
-        return "\n".join(line for line in lines if line)
+        return "\n".join(plain(line) for line in lines if line)
 
 
 def check(name: str, root: Path | str, deep: bool = False, split_file: str = "", progress: bool = True) -> Report:

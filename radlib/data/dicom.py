@@ -1,5 +1,6 @@
 """DICOM files: their frames from the header, their pixels in the units the file says (HU for CT)."""
 
+import io
 import os
 import warnings
 import zlib
@@ -8,6 +9,8 @@ from typing import Any
 
 import numpy as np
 import pydicom
+from PIL import Image
+from pydicom.encaps import get_frame
 from pydicom.filereader import read_partial
 from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pixel_array
 
@@ -22,6 +25,7 @@ MOST_FRAMES = 2**15  # of one file; a cine loop or an enhanced CT has some thous
 LEAST_OF_FRAME = 8  # bytes that the smallest compressed frame takes: the head of its item
 MOST_DEFLATED = 1 << 28  # bytes that may come out of a deflated file; pydicom holds them all
 BLOCK = 1 << 14  # bytes unpacked at once: at most a thousand times as many come out
+PIXELS_HEAD = 12  # bytes before compressed pixels: tag, kind, two reserved, length (DICOM part 5, 7.1.2)
 FIRST_GROUP = 128 + 4 + 12  # bytes before what the length of the first group counts: preamble, DICM, that length itself
 
 
@@ -79,6 +83,7 @@ def read(path: Path, frame: int = 0) -> np.ndarray:
     decoded here.
     """
     about = pydicom.Dataset()
+    _check_packed_size(path, frame)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
@@ -100,6 +105,30 @@ def read(path: Path, frame: int = 0) -> np.ndarray:
     if about.get("PhotometricInterpretation") == "MONOCHROME1":
         values = values.max() + values.min() - values
     return values[None]
+
+
+def _check_packed_size(path: Path, frame: int) -> None:
+    """Raise if a frame packed as JPEG or JPEG 2000 says, in its own header, another size than the file's.
+
+    A decoder goes by the frame's, and would take the memory for it before pydicom compares the two.
+    """
+    try:
+        with warnings.catch_warnings(), open(path, "rb") as file:
+            warnings.simplefilter("ignore")
+            about = read_partial(file, stop_when=lambda tag, kind, length: tag in PIXELS)
+            if about.file_meta.TransferSyntaxUID.name[:4] != "JPEG":
+                return
+            file.seek(PIXELS_HEAD, os.SEEK_CUR)
+            packed = get_frame(file, frame, number_of_frames=int(about.get("NumberOfFrames") or 1))
+            with Image.open(io.BytesIO(packed), formats=("JPEG", "JPEG2000")) as inner:
+                said, promised = inner.size, (int(about.Columns), int(about.Rows))
+    except Exception:  # not to be opened here: the decoder says why
+        return
+    if said != promised:
+        raise RadlibError(
+            f"{path} promises frames of {promised[0]:,} x {promised[1]:,} pixels and holds one of {said[0]:,} x "
+            f"{said[1]:,}; export it again."
+        )
 
 
 def _meaning(about: pydicom.Dataset, frame: int) -> pydicom.Dataset:

@@ -7,6 +7,7 @@ kinds of truth: ``label`` (any text; one class an image), ``mask`` (path of a ma
 """
 
 import functools
+import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -25,6 +26,7 @@ TRUTH = ("label", "mask")
 KNOWN = {"image", "patient", "split", "study", *TRUTH}
 ABOUT = {"age", "sex", "view"}  # what is known of a patient; may be empty
 MOST_CLASSES = 255  # of an 8-bit mask
+DIGITS = len(str(files.MOST))
 READERS = 8  # waiting for the disk, not computing
 
 
@@ -120,9 +122,12 @@ def _read_table(path: Path) -> pd.DataFrame:
 def _ages(path: Path, column: pd.Series) -> pd.Series:
     """Years as numbers, NaN where nothing is written."""
     years = pd.to_numeric(column, errors="coerce")
-    odd = column[years.isna() & (column != "")]
+    odd = column[~years.between(0, tables.OLDEST) & (column != "")]
     if len(odd):
-        raise RadlibError(f"{path}: column 'age' holds '{odd.iloc[0]}' in line {odd.index[0] + 2}; write years.")
+        raise RadlibError(
+            f"{path}: column 'age' holds '{odd.iloc[0]}' in line {odd.index[0] + 2}; write years, from 0 to "
+            f"{tables.OLDEST}, or nothing."
+        )
     return years
 
 
@@ -135,7 +140,7 @@ def _look(root: Path, path: Path, table: pd.DataFrame, progress: bool) -> dict[s
     if images.duplicated().any():
         raise RadlibError(f"{path}: the image '{images[images.duplicated()].iloc[0]}' is listed twice; keep one row.")
     names = list(dict.fromkeys(name for column in columns for name in table[column]))
-    missing = [name for name in names if not (root / name).is_file()]
+    missing = [name for name in names if not os.path.isfile(root / name)]  # a name too long for a disk raises in Path
     if missing:
         raise RadlibError(
             f"{path} lists {len(missing)} of {len(names)} images that do not exist, first '{missing[0]}'; "
@@ -196,7 +201,7 @@ def _classes(path: Path) -> dict[int, str]:
     table = tables.read(path, ("value", "name"))
     found: dict[int, str] = {}
     for line, (value, name) in enumerate(zip(table["value"], table["name"], strict=True), start=2):
-        if not value.isascii() or not value.isdigit() or not 0 < int(value) <= files.MOST:
+        if not value.isascii() or not value.isdigit() or len(value) > DIGITS or not 0 < int(value) <= files.MOST:
             raise RadlibError(
                 f"{path}, line {line}: the value '{value}' is no whole number from 1 to {files.MOST}; 0 is the "
                 "background and needs no row."

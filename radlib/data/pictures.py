@@ -13,6 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
+from radlib import memory
 from radlib.errors import RadlibError
 
 # What Pillow raises for damaged files, whatever their kind.
@@ -27,9 +28,11 @@ GRAY_MODES = {"1", "L", "I", "I;16", "I;16L", "I;16B", "F", "LA", "La"}
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 # Pillow looks at the content, not at the name: without this list a PostScript program called x.png would be run.
 FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
+PAGED = ("TIFF", "PNG")  # a JPEG may carry a preview as a second picture, which is none of its own
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
 TOO_LARGE = "its header is damaged or it is no radiograph: take the file again or export it smaller."
+BYTES_A_PIXEL = 24  # while it is read: as stored, as RGB, as float32, and a copy of each half
 FEW = 500  # files below which no progress bar is worth its line
 
 
@@ -109,9 +112,14 @@ def read(path: Path) -> np.ndarray:
     """A picture Pillow can open -> `(C, H, W)` float32 in its stored units; C 1 when gray (8 to 32 bit), else 3 (RGB).
 
     Palettes are looked up; transparency is dropped, since a radiograph's alpha carries no tissue.
+    Raises RadlibError for a file that is no whole picture, holds several, or needs more memory than is free.
     """
     try:
-        with opened(path) as picture:
+        with warnings.catch_warnings(), opened(path) as picture:
+            warnings.simplefilter("ignore")  # what Pillow warns of it reads all the same, or raises
+            memory.check_room(path, picture.width * picture.height * BYTES_A_PIXEL)
+            if (pages := getattr(picture, "n_frames", 1)) > 1 and picture.format in PAGED:
+                raise RadlibError(f"{path} holds {pages} pictures; save each as a file of its own.")
             if picture.mode in GRAY_MODES:
                 gray = picture.convert("L") if picture.mode in ("1", "LA", "La") else picture
                 return np.asarray(gray, dtype=np.float32)[None]

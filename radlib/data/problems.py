@@ -15,10 +15,10 @@ class FolderError(RadlibError):
     """
 
     def __init__(self, root: Path, problems: Sequence[str]) -> None:
-        self.root, self.problems = root, tuple(problems)
+        self.root, self.problems = root, tuple(str(RadlibError(sentence)) for sentence in problems)
         rest = len(problems) - SHOWN
         more = f" And {rest} more; radlib data check lists them all." if rest > 0 else ""
-        super().__init__(" ".join(problems[:SHOWN]) + more)
+        super().__init__(" ".join(self.problems[:SHOWN]) + more)
 
 
 def raise_all(root: Path, problems: Sequence[str]) -> None:

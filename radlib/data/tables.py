@@ -1,5 +1,6 @@
 """CSV files as strangers write them: byte order marks, spaces, doubled columns, a spreadsheet's semicolons."""
 
+import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -8,6 +9,7 @@ import pandas as pd
 from radlib.errors import RadlibError
 
 OLDEST = 120  # years; NIH Chest X-ray has typing errors above 400
+MOST_COLUMNS = 1000  # CheXpert has 19; pandas takes minutes over a line of 200,000 commas
 
 
 def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
@@ -15,10 +17,10 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
 
     `required` are columns that must be there; `remedy` ends the sentence when the file is not, by default that it
     should be put there.
-    Raises RadlibError, naming the file: not there, not UTF-8, rows longer than the header, two columns of one name, a
-    required column missing, no row.
+    Raises RadlibError, naming the file: not there, not UTF-8, more than 1,000 columns, rows longer than the header, two
+    columns of one name, a required column missing, no row.
     """
-    if not path.is_file():
+    if not os.path.isfile(path):  # Path's own raises for a name that is too long for a disk
         raise RadlibError(f"There is no {path}; {remedy or 'put it there.'}")
     try:
         # No header: pandas would rename a second column of one name, and shift rows that are longer than the header.
@@ -27,6 +29,11 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
     except (ValueError, OSError, OverflowError) as error:
         why = " ".join(str(error).split())
         raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
+    if table.shape[1] > MOST_COLUMNS:
+        raise RadlibError(
+            f"{path} has {table.shape[1]:,} columns, more than the {MOST_COLUMNS:,} that a table of images may have; "
+            "save it again, a row an image."
+        )
     table = table.fillna("").apply(lambda column: column.str.strip())
     table = table.loc[:, (table != "").any()]  # the commas a spreadsheet leaves at the ends of lines
     header, table = table.iloc[0], table.iloc[1:].reset_index(drop=True)

@@ -22,7 +22,6 @@ MOST_VOXELS = 2**31  # 4 GiB of int16; a whole-body CT has a quarter of that
 MOST_ALONG = 2**15 - 1  # along one axis: what NIfTI-1 can say
 MOST_BEFORE = 1 << 24  # bytes before the voxels (header and extensions), and after them: whatever is more is a bomb
 BLOCK = 1 << 20  # bytes unpacked at once
-SMALL = 1 << 29  # bytes for which free memory is not asked after: 512 MB
 HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
 MILLIMETRES = {1: 1000.0, 3: 0.001}  # NIfTI's codes for metres and micrometres; all others are taken for millimetres
 DAMAGED = (
@@ -150,7 +149,7 @@ def voxels(path: Path) -> np.ndarray:
     Raises RadlibError when the file ends before its voxels do, and before anything is unpacked when memory has no room.
     """
     head = header(path)
-    _check_memory(head)
+    memory.check_room(path, 2 * int(np.prod(head.shape, dtype=object)) * head.dtype.itemsize)  # and a scaled copy
     try:
         with _stored(path) as file:
             stored = type(nibabel.load(path)).from_stream(file).dataobj
@@ -261,17 +260,6 @@ def _check_length(path: Path, image: nibabel.Nifti1Image, shape: tuple[int, ...]
         short = path.stat().st_size < expected
     if short:
         raise RadlibError(f"{path} is cut short; take the file from the release again.")
-
-
-def _check_memory(head: Header) -> None:
-    """Raise if the voxels and one scaled copy of them do not fit into memory."""
-    needed = 2 * int(np.prod(head.shape, dtype=object)) * head.dtype.itemsize
-    if needed < SMALL or (free := memory.free_bytes()) > needed:
-        return
-    raise RadlibError(
-        f"{head.path} takes {memory.amount(needed)} of memory to unpack and {memory.amount(free)} are free; end other "
-        "programs, use a machine with more memory, or look whether its header is damaged."
-    )
 
 
 def _unpacked_length(path: Path, enough: int) -> int:

@@ -293,8 +293,9 @@ def _timm_spec(timm_name: str) -> BackboneSpec:
 
     known = timm.list_models(pretrained=True)
     if timm_name not in known and timm_name not in {tagged.split(".")[0] for tagged in known}:
-        near = difflib.get_close_matches(timm_name, known, n=5)
-        raise unknown_name("pretrained timm model", timm_name, near)
+        near = ", ".join(difflib.get_close_matches(timm_name, known, n=5))
+        hint = f"near it are {near}" if near else "timm.list_models(pretrained=True) lists them"
+        raise RadlibError(f"There is no pretrained timm model called '{timm_name}'; {hint}.")
     config = timm.models.get_pretrained_cfg(timm_name)
     with torch.device("meta"):
         module = timm.create_model(timm_name)

@@ -1,5 +1,6 @@
 """Weights from a file of the reader's: ``file:PATH=TIMM_NAME``, a checkpoint for a network that timm knows."""
 
+import os
 import pickle
 from pathlib import Path
 
@@ -18,12 +19,12 @@ def parts(name: str) -> tuple[Path, str]:
     path, _, timm_name = name.removeprefix("file:").rpartition("=")
     if not path or not timm_name:
         raise RadlibError(f"'{name}' names no weights; write file:PATH=TIMM_NAME, e.g. file:mine.pt=resnet18.")
-    return Path(path).expanduser(), timm_name
+    return Path(os.path.expanduser(path)), timm_name
 
 
 def check(path: Path) -> None:
     """Raise RadlibError unless `path` is a file."""
-    if not path.is_file():
+    if not os.path.isfile(path):
         raise RadlibError(f"The weights {path} are not there; name a .safetensors, .pt or .pth file.")
 
 

@@ -11,7 +11,7 @@ from pydantic import Field, field_validator
 from radlib.data.dataset import Dataset
 from radlib.report import mask_experiment, segmenting
 from radlib.report.mask_experiment import Segmenting
-from radlib.report.parameters import list_of_names, validated
+from radlib.report.parameters import Pixels, list_of_names, validated
 from radlib.report.result import Segmenter
 
 TABLE = "table09"
@@ -21,7 +21,7 @@ class CrossTask(Segmenting):
     """What the notebook of Table 9 takes: every backbone is decoded at each of `image_sizes`, in px."""
 
     segmenters: Annotated[tuple[Segmenter, ...], Field(min_length=1)] = ("unet_decoder",)
-    image_sizes: Annotated[tuple[Annotated[int, Field(gt=0, le=2048)], ...], Field(min_length=1)] = (224, 448)
+    image_sizes: Annotated[tuple[Pixels, ...], Field(min_length=1)] = (224, 448)
 
     _sizes = field_validator("image_sizes", mode="before")(list_of_names)
 

@@ -17,7 +17,7 @@ from radlib.evaluate.cases import Cases
 from radlib.evaluate.probe import open_cohort
 from radlib.models import backbones, runtime
 from radlib.report import result
-from radlib.report.parameters import list_of_names, validated
+from radlib.report.parameters import Pixels, Seed, list_of_names, validated
 from radlib.report.result import BackboneUsed, Record
 
 
@@ -28,9 +28,9 @@ class Settings(Record):
     data_root: str = ""
     split_file: str = ""
     backbones: tuple[str, ...] = ()
-    image_size: Annotated[int, Field(gt=0, le=2048)] = 224  # px; the paper's largest is SAM's 1,024
+    image_size: Pixels = 224
     resamples: Annotated[int, Field(ge=100)] = 2000
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     device: str = "auto"
     protocol: Literal["ours", "authors"] = "ours"
     results_dir: str = ""

@@ -24,7 +24,7 @@ from radlib.models.adapters import Method
 from radlib.models.backbones import Backbone
 from radlib.report import experiment, probing, recording
 from radlib.report.experiment import Experiment
-from radlib.report.parameters import list_of_names
+from radlib.report.parameters import Pixels, list_of_names
 from radlib.report.probing import Probing
 from radlib.report.recording import Row
 
@@ -39,7 +39,7 @@ class FineTuning(Probing):
     """
 
     methods: tuple[Method, ...] = ("bitfit", "lora", "fine_tune")
-    tuned_image_size: Annotated[int, Field(gt=0, le=2048)] | None = None
+    tuned_image_size: Pixels | None = None
     tuned_epochs: Annotated[int, Field(gt=0)] = 10
     batch_size: Annotated[int, Field(gt=0)] = 128
     at_once: Annotated[int, Field(gt=0)] = 16

@@ -4,13 +4,15 @@ A page finds in the cache what such jobs left there and computes the rest itself
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BaseModel, Field
 
 from radlib.errors import RadlibError
 from radlib.evaluate import features, patch_tokens
 from radlib.evaluate.frozen_shards import WHOLE, Part
 from radlib.models import backbones, runtime
-from radlib.report import experiment, sam
+from radlib.report import experiment, parameters, sam
 
 
 @dataclass(frozen=True)
@@ -37,14 +39,22 @@ class Frozen:
         return "tokens" if self.blocks else "features"
 
     def check(self) -> None:
-        """Raise RadlibError, before a dataset is opened, for a name, size, number of blocks or device that is none."""
+        """Raise RadlibError, before a dataset is opened, for a name, number or device that is none."""
+        parameters.validated(_Numbers, {name: getattr(self, name) for name in _Numbers.model_fields})
         row = backbones.spec(self.backbone)
         backbones.check_image_size(row, self.image_size)
         runtime.name(self.device)
         if self.blocks:
             backbones.check_patch_tokens(row)
-        if not 0 <= self.blocks <= patch_tokens.MOST_BLOCKS:
-            raise RadlibError(f"{self.blocks} blocks of patch tokens are not kept; {patch_tokens.MOST_BLOCKS} at most.")
+
+
+class _Numbers(BaseModel):
+    """What of `Frozen` has bounds."""
+
+    image_size: parameters.Pixels
+    blocks: Annotated[int, Field(ge=0, le=patch_tokens.MOST_BLOCKS)]
+    samples: Annotated[int, Field(ge=0)]
+    seed: parameters.Seed
 
 
 def compute(asked: Frozen, part: Part = WHOLE, progress: bool = True) -> str:
@@ -54,6 +64,7 @@ def compute(asked: Frozen, part: Part = WHOLE, progress: bool = True) -> str:
     unreadable image, a full disk. Finished shards stay.
     """
     asked.check()
+    backbones.fetch_weights(asked.backbone)
     cohort = experiment.open_cohort_of(asked.dataset, asked.data_root, asked.protocol)
     if cohort.dataset is None:
         raise RadlibError(cohort.missing)

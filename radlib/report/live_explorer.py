@@ -1,5 +1,6 @@
 """The patch explorer in a running notebook: the kernel computes what its controls choose, the browser does the rest."""
 
+import re
 from collections.abc import Mapping, Sequence
 from html import escape
 from pathlib import Path
@@ -8,7 +9,6 @@ from typing import Any
 import anywidget
 import ipywidgets
 import traitlets
-import yaml
 from IPython.display import display
 from pydantic import field_validator
 
@@ -154,10 +154,7 @@ def show(sets: Sequence[PatchSet], settings: PatchSettings) -> Live:
 
 def _numbers(text: str) -> list[int]:
     """``"3, 8 12"`` -> [3, 8, 12]; raises RadlibError for anything else."""
-    try:
-        found = yaml.safe_load(f"[{', '.join(text.replace(',', ' ').split())}]")
-        if all(isinstance(number, int) and not isinstance(number, bool) for number in found):
-            return list(found)
-    except yaml.YAMLError:
-        pass
-    raise RadlibError(f"'{text}' names no images; write their numbers, e.g. 0, 7, 14, 20, or leave it empty.")
+    words = text.replace(",", " ").split()
+    if not all(re.fullmatch("[0-9]{1,9}", word) for word in words):
+        raise RadlibError(f"'{text}' names no images; write their numbers, e.g. 0, 7, 14, 20, or leave it empty.")
+    return [int(word) for word in words]

@@ -18,7 +18,7 @@ from radlib.evaluate.soft_dice import Loss
 from radlib.models import backbones, decoders, runtime, segmenters, unet
 from radlib.report import result
 from radlib.report.experiment import Settings
-from radlib.report.parameters import list_of_names, validated
+from radlib.report.parameters import Pixels, list_of_names, validated
 from radlib.report.result import Segmenter
 
 PAPER_SIZE = 448  # px, section 3.3.2
@@ -35,7 +35,7 @@ class Segmenting(Settings):
     """
 
     segmenters: Annotated[tuple[Segmenter, ...], Field(min_length=1)] = ("linear", "unet_decoder")
-    image_size: Annotated[int, Field(gt=0, le=2048)] = PAPER_SIZE
+    image_size: Pixels = PAPER_SIZE
     learning_rates: Annotated[tuple[Annotated[float, Field(gt=0, lt=10)], ...], Field(min_length=1)] = LEARNING_RATES
     epochs: Annotated[int, Field(gt=0)] = 50
     refit_epochs: Annotated[int, Field(gt=0)] = 100

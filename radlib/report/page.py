@@ -61,7 +61,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
             raise unknown_name(f"parameter of {name}", parameter, accepted)
     parameters = plain(parameters)
     target = output or output_of(known[name])
-    if target.is_dir():
+    if os.path.isdir(target):
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
     part = atomic.unfinished(target, ".ipynb")
     try:

@@ -1,14 +1,16 @@
 """What a notebook's parameters cell says, with types and names checked before anything long begins."""
 
 from collections.abc import Mapping
-from typing import TypeVar
+from typing import Annotated, TypeVar
 
-import yaml
-from pydantic import BaseModel, ValidationError
+from pydantic import BaseModel, Field, ValidationError
 
+from radlib import strict_yaml
 from radlib.errors import RadlibError, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
+Pixels = Annotated[int, Field(gt=0, le=2048)]  # side of a square image; the paper's largest is SAM's 1,024
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # scikit-learn takes no larger one
 
 
 # What pydantic says of these kinds of error speaks of Python and not of what to write.
@@ -58,8 +60,8 @@ def list_of_names(given: object) -> object:
         return given
     if given.strip().startswith("["):
         try:
-            return yaml.safe_load(given)
-        except yaml.YAMLError as error:
+            return strict_yaml.read(given)
+        except ValueError as error:
             raise ValueError("this is no list; write it as ['a', 'b']") from error
     return (given,)
 
@@ -69,6 +71,6 @@ def mapping(given: object) -> object:
     if not isinstance(given, str):
         return given
     try:
-        return yaml.safe_load(given) or {}
-    except yaml.YAMLError as error:
+        return strict_yaml.read(given) or {}
+    except ValueError as error:
         raise ValueError("this is no mapping; write it as {'name': value}") from error

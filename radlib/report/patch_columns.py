@@ -18,7 +18,7 @@ from radlib.report.chips import strip
 from radlib.report.comparison import ORIGIN_WORDS
 from radlib.report.experiment import Cohort
 from radlib.report.mask_experiment import default_backbones
-from radlib.report.parameters import list_of_names, mapping, validated
+from radlib.report.parameters import Pixels, Seed, list_of_names, mapping, validated
 from radlib.report.result import Record
 
 KINDS = {
@@ -46,8 +46,8 @@ class PatchSettings(Record):
     rows: Mapping[str, tuple[Annotated[int, Field(ge=0)], ...]] = {}
     images: Annotated[int, Field(ge=1, le=12)] = 4
     backbones: tuple[str, ...] = ()
-    image_size: Annotated[int, Field(gt=0, le=2048)] = 560  # px
-    seed: Annotated[int, Field(ge=0)] = 0
+    image_size: Pixels = 560  # px
+    seed: Seed = 0
     device: str = "auto"
     protocol: Literal["ours", "authors"] = "ours"
 

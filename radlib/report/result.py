@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from radlib import atomic
+from radlib import atomic, regular_file
 from radlib.errors import RadlibError
 from radlib.models import backbones
 from radlib.report.parameters import list_of_names
@@ -25,6 +25,7 @@ Score = Annotated[float, Field(ge=0, le=1)]
 FEW_SHOT_MASKS = "figure2_masks"  # the table of the right panel of Figure 2
 USUAL_IMAGE_SIZE = 224  # px; the paper's for classification, so file names leave it out
 ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
+MOST_BYTES = 1 << 24  # of the JSON; those of all protocols have 26 kB at most
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
 Sha256 = Annotated[str, Field(pattern=r"^[0-9a-f]{64}$")]
 
@@ -139,7 +140,7 @@ class Result(Record):
     """
 
     schema_version: Literal[1] = 1
-    table: str
+    table: Annotated[str, Field(pattern="^[a-z0-9_]+$")]  # a folder is called so
     protocol: Protocol
     control: Control = ""
     shots: Annotated[int, Field(gt=0)] | None = None
@@ -226,21 +227,29 @@ def make_folder(folder: Path, table: str) -> Path:
 
 def read(path: Path) -> Result:
     """The Result in the JSON file `path`; raises RadlibError naming the first field that is wrong, or the checksum."""
+    content = regular_file.read(path, MOST_BYTES)
     try:
-        content = path.read_bytes()
-        found = Result.model_validate_json(content)
+        found = Result.model_validate_json(content, strict=True)
+        fields = json.loads(content, object_pairs_hook=_once)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(str(part) for part in first["loc"]) or "the file"
         raise RadlibError(f"{path}: {place}: {first['msg']}; delete the file and run its notebook again.") from error
-    except OSError as error:
-        raise RadlibError(f"{path} cannot be read ({error.strerror}); check the path.") from error
-    if found.record_sha256 not in (None, _sum_of(json.loads(content))):
+    except ValueError as error:
+        raise RadlibError(f"{path}: {error}; delete the file and run its notebook again.") from error
+    if found.record_sha256 not in (None, _sum_of(fields)):
         raise RadlibError(
             f"{path}: record_sha256 is not that of the other fields, so one of them was changed or the disk failed; "
             "delete the file and run its notebook again."
         )
     return found
+
+
+def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    fields = dict(pairs)
+    if len(fields) < len(pairs):
+        raise ValueError("a field stands there twice")
+    return fields
 
 
 def _sum_of(fields: dict[str, object]) -> str:

@@ -237,12 +237,44 @@ def tables_() -> Iterator[Case]:
         ("the classes are one", (",sick", ",well"), "every label is 'well'; a classifier needs at least two"),
         ("slices are numbered", ("label", "slice"), "column 'slice'; rename or delete"),
         ("there is no truth", (",label", ",sex"), "has no label; add a column"),
+        ("a path is too long for a disk", (r"4\.png", "x" * 300 + ".png"), "do not exist, first 'x+.png'; correct"),
+        ("a path would clear the screen", (r"4\.png", "\033[2J.png"), r"first '\\x1b\[2J\.png'; correct"),
+        ("a path would forge a line", (r"4\.png", '"x\nradlib: all is well"'), r"first 'x\\nradlib: all is well'; cor"),
+        ("a class would clear the screen", (",(sick|well)", ",\033c"), r"every label is '\\x1bc'; a classifier"),
+        (
+            "there are two thousand columns",
+            ("label\n", "label" + "".join(f",c{k}" for k in range(2000)) + "\n"),
+            "has 2,003 columns, more than the 1,000",
+        ),
+        (
+            "an age is endless",
+            (",label\n0.png,", ",label,age\n0.png,p0,well,inf\n0.png,"),
+            "'inf' in line 2; write years",
+        ),
+        (
+            "an age is negative",
+            (",label\n0.png,", ",label,age\n0.png,p0,well,-5\n0.png,"),
+            "'-5' in line 2; write years",
+        ),
         ("a finding is no number", ("label", "pneumonia"), "column 'pneumonia' holds '.*' in line 2"),
     ):
         yield Case(
             f"manifest: {name}", "manifest",
             lambda root, c=change: put(root / "manifest.csv", re.sub(*c, (root / "manifest.csv").read_text())),
             r"manifest\.csv.*" + words,
+        )  # fmt: skip
+
+    for name, value in (
+        ("a million", "1" + "0" * 6),
+        ("of six digits", "100000"),
+        ("of 300 digits", "9" * 300),
+        ("zero", "0"),
+        ("a square", "²"),
+    ):
+        yield Case(
+            f"manifest: a class of value {name}", "manifest",
+            lambda root, v=value: put(root / "classes.csv", f"value,name\n{v},heart\n"),
+            r"classes\.csv, line 2: the value .* is no whole number",
         )  # fmt: skip
 
 
@@ -475,9 +507,48 @@ COMMANDS = [
     (["run", "table04", "-p", "epoch", "1"], "no parameter of table04 called 'epoch'; did you mean 'epochs'"),
     (["run", "table04", "-p", "epochs", "[1"], "Parameter 'epochs' is no YAML value"),
     (["run", "table04", "-p", "epochs", "2020-01-01"], "Parameter 'epochs' is no text, number, list or dict"),
-    (["run", "table04", "-p", "epochs", "&a [*a]"], "Parameter 'epochs' is no"),
+    (
+        ["run", "table04", "-p", "epochs", "&a [*a]"],
+        "Parameter 'epochs' is no YAML value.*refers to itself; write",
+    ),
+    (["run", "table04", "-p", "epochs", "{a: 1, a: 2}"], "'a' stands twice, again in line 1; keep one"),
+    (["run", "table04", "-p", "epochs", "[" * 9000], "Parameter 'epochs' is no YAML value"),
+    (["run", "table04", "-n"], "--dry-run is of 'radlib run all'; for one page: radlib run all --pages table04"),
+    (["run", "table04", "--settings", "none"], "--settings is of 'radlib run all'"),
+    (["run", "table04", "--profile", "slurm"], "--profile is of 'radlib run all'"),
+    (["run", "all", "-n", "--settings", "none.yaml"], "none.yaml is not there; check the path"),
+    (["run", "all", "-n", "--settings", "full"], "full is no regular file; check the path"),
+    (["run", "all", "-n", "--settings", "/dev/zero"], "/dev/zero is no regular file; check the path"),
+    (["run", "all", "-n", "--settings", "large.yaml"], "large.yaml takes 0.2 MB, a file of its kind at most 0.1 MB"),
+    (
+        ["run", "all", "-n", "--settings", "laughs.yaml"],
+        "laughs.yaml cannot be read as YAML .it holds more than 10,000",
+    ),
+    (
+        ["run", "all", "-n", "--settings", "twice.yaml"],
+        "twice.yaml .*'table04' stands twice, again in line 3; keep one",
+    ),
+    (["run", "all", "-n", "--settings", "bytes.yaml"], "bytes.yaml cannot be read as YAML"),
     (["run", "table04", "-p", "epochs", "!!python/name:os.system"], "Parameter 'epochs' is no YAML value"),
     (["run", "table04", "--output", "full"], "cannot be written to full, which is a folder; name a file"),
+    (["run", "table04", "--output", "x" * 300], "cannot be written to x+ .File name too long"),
+    (["data", "split", "amos", "--root", "x" * 5000, "--out", "x.csv"], "x does not exist; data_root is the folder"),
+    (["data", "split", "amos", "--root", "~no-such-user", "--out", "x.csv"], "~no-such-user does not exist; data_root"),
+    (["features", "amos", "--backbone", "vgg19", "--shards", "²/²"], "--shards is '²/²'; write it as K/N"),
+    (["features", "amos", "--backbone", "vgg19", "--shards", "1/" + "9" * 5000], "--shards is .*; write it as K/N"),
+    (["features", "amos", "--backbone", "vgg19", "--shards", "3/2"], "Part 3/2 is none; the first of four is 1/4"),
+    (["features", "amos", "--backbone", "vgg19", "--image-size", "20000"], "'image_size' is 20000: at most 2048"),
+    (["features", "amos", "--backbone", "vits14_random", "--seed", str(2**70)], "'seed' is .*: a number below"),
+    (["features", "amos", "--backbone", "vits14_random", "--seed", "-1"], "'seed' is -1: at least 0"),
+    (["features", "amos", "--backbone", "dinov2_vits14", "--patch-blocks", "9"], "'blocks' is 9: at most 5"),
+    (["features", "amos", "--backbone", "file:~no-such-user/x.pt=resnet18"], "user/x.pt are not there; name"),
+    (["features", "amos", "--backbone", "file:" + "x" * 300 + ".pt=resnet18"], "are not there; name a"),
+    (
+        ["features", "amos", "--backbone", "timm:resnet81"],
+        "timm model called 'resnet81'; near it are resnet50.d_in1k, ",
+    ),
+    (["features", "amos", "--backbone", "timm:resnet18\n"], r"timm model called 'resnet18\\n'; near it are"),
+    (["features", "amos", "--backbone", "vits14_random", "--data-root", "~no-such-user"], "does not exist; data_root"),
     (["segment", "amos", "--root", "full", "--segmenter", "unett"], "segmenters"),
     (["segment", "brain_tumor", "--root", "full"], "has labels and no masks; name one of the datasets to segment"),
     (["segment", "amos", "--root", "full", "-p", "datasets", "amos"], "'datasets' is told by the command itself"),
@@ -492,6 +563,12 @@ def test_a_bad_command_is_answered_with_one_sentence(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     put(tmp_path / "full" / "x.txt", "mine")
+    put(tmp_path / "large.yaml", "#" * 200_000)
+    put(
+        tmp_path / "laughs.yaml", "".join(f"{k + 1}: &x{k + 1} [*x{k}, *x{k}]\n" for k in range(40)).replace("*x0", "1")
+    )
+    put(tmp_path / "twice.yaml", "table04:\n  epochs: 1\ntable04:\n  epochs: 2\n")
+    put(tmp_path / "bytes.yaml", b"\xff\x00\xff")
     assert cli.main(arguments) == 2
     (said,) = capsys.readouterr().err.strip().splitlines()
     assert said.startswith("radlib: ") and re.search(sentence, said), said
@@ -503,7 +580,7 @@ def wrong_parameters() -> Iterator[tuple[str, object, str]]:
         "backbones": (["vits15"], 7, "[a"),
         "image_size": (0, -1, "big", 2.5, 10**6, None, [224]),
         "resamples": (1, "many", -5),
-        "seed": (-1, "x", 1.5),
+        "seed": (-1, "x", 1.5, 2**32),
         "device": ("tpu", 7),
         "protocol": ("theirs", 1),
         "data_root": (7, ["a"]),
@@ -540,6 +617,8 @@ RESULT_FAULTS: dict[str, tuple[Callable[[dict], object], str]] = {
     "a hash too short": (lambda found: found.update(predictions_sha256="abc"), "predictions_sha256: "),
     "no images": (lambda found: found.update(n_images=0), "n_images: "),
     "a later version": (lambda found: found.update(schema_version=2), "schema_version: "),
+    "true for a number": (lambda found: found.update(value=True), "value: Input should be a valid number"),
+    "a table that climbs": (lambda found: found.update(table="../../x"), "table: String should match"),
     "a list for text": (lambda found: found.update(table=[]), "table: "),
     "nothing in the data": (lambda found: found.update(data={}), "data.dataset: Field required"),
 }
@@ -556,6 +635,23 @@ def test_a_bad_result_is_answered_with_one_sentence(tmp_path, spoil, sentence):
     with pytest.raises(RadlibError) as told:
         result.read(path)
     assert re.search(sentence, one_sentence(told.value, path)), told.value
+
+
+def test_a_result_that_is_no_file_of_its_kind_is_answered_with_one_sentence(tmp_path):
+    from radlib.report import result
+
+    good = sorted(result.PUBLISHED.rglob("*.json"))[0].read_text()
+    os.mkfifo(tmp_path / "pipe.json")
+    put(tmp_path / "large.json", good + " " * result.MOST_BYTES)
+    put(tmp_path / "twice.json", good.replace('"value"', '"value": 0.5, "value"', 1))
+    for name, sentence in (
+        ("pipe", "pipe.json is no regular file; check"),
+        ("large", "large.json takes 16.8 MB, a file of its kind"),
+        ("twice", "twice.json: a field stands there twice; delete"),
+        ("none", "none.json is not there; check"),
+    ):
+        with pytest.raises(RadlibError, match=sentence):
+            result.read(tmp_path / f"{name}.json")
 
 
 def test_there_are_two_hundred_of_them():

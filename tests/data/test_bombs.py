@@ -1,6 +1,7 @@
 """Files that promise more than memory holds, or point out of themselves: refused in one sentence, memory untouched."""
 
 import gzip
+import io
 import struct
 import subprocess
 import sys
@@ -12,8 +13,10 @@ import nibabel
 import numpy as np
 import pytest
 from layouts import picture, table, volume
+from PIL import Image
 from test_dicom import GRID, save
 
+from radlib import memory
 from radlib.data import brain_tumor, dicom, pictures, volumes
 from radlib.data.catalog import open_dataset
 from radlib.errors import RadlibError
@@ -90,7 +93,42 @@ def compressed_frames(path, frames, rows, columns):
     file.save_as(path)
 
 
+def jpeg2000(path, rows, columns, packed):
+    """A DICOM file of `rows` x `columns` whose one frame is a picture of size `packed`."""
+    save(path, GRID, Rows=rows, Columns=columns)
+    frame = io.BytesIO()
+    Image.new("L", packed).save(frame, "JPEG2000")
+    file = dicom.pydicom.dcmread(path)
+    file.file_meta.TransferSyntaxUID = dicom.pydicom.uid.JPEG2000Lossless
+    file.BitsAllocated = file.BitsStored = 8
+    file.HighBit, file.PixelRepresentation = 7, 0
+    file.PixelData = dicom.pydicom.encaps.encapsulate([frame.getvalue()])
+    file["PixelData"].is_undefined_length = True
+    file.save_as(path)
+
+
+def blocks(path):
+    """Twenty numbers in one block of 1.6 billion, which is unpacked whole."""
+    with h5py.File(path, "w") as file:
+        box = file.create_group("cjdata")
+        box["label"], box["PID"] = np.array([[1.0]]), np.array([[80], [49]], np.uint16)
+        box.create_dataset("image", (4, 5), "int16", chunks=(40_000, 40_000), maxshape=(None, None), compression="gzip")
+
+
+def pages(path):
+    drawn = [Image.fromarray(np.full((5, 4), k, np.uint8)) for k in range(3)]
+    drawn[0].save(path, save_all=True, append_images=drawn[1:])
+
+
 CASES = {
+    "tiff-pages": (lambda p: pages(p / "a.tif"), "pictures.read", "a.tif", "holds 3 pictures; save each"),
+    "dicom-packed": (
+        lambda p: jpeg2000(p / "a.dcm", 8, 6, (20_000, 4_000)), "dicom.read", "a.dcm",
+        "promises frames of 6 x 8 pixels and holds one of 20,000 x 4,000; export",
+    ),
+    "mat-blocks": (
+        lambda p: blocks(p / "1.mat"), "brain_tumor._label_and_patient", "1.mat", "in blocks of 40000 x 40000 numbers",
+    ),
     "png-wide": (lambda p: png(p / "a.png", 10**7, 300), "pictures.read", "a.png", "claims too many pixels"),
     "png-line": (lambda p: png(p / "a.png", 10**7, 1), "pictures.read", "a.png", "claims 10,000,000 x 1 pixels"),
     "png-square": (lambda p: png(p / "a.png", 20000, 20000), "pictures.read", "a.png", "claims.* pixels"),
@@ -156,7 +194,9 @@ def test_a_bomb_is_refused_before_memory_is_taken(tmp_path, make, reader, name, 
     assert str(tmp_path / name) in str(told.value) and "\n" not in str(told.value)
 
 
-@pytest.mark.parametrize("case", ["png-square", "nifti-tail", "nifti-offset", "dicom-deflated", "mat-label"])
+@pytest.mark.parametrize(
+    "case", ["png-square", "nifti-tail", "nifti-offset", "dicom-deflated", "dicom-packed", "mat-label"]
+)
 def test_the_peak_of_a_refusal_is_small(tmp_path, case):
     make, reader, name, _ = CASES[case]
     make(tmp_path)
@@ -169,11 +209,19 @@ def test_the_peak_of_a_refusal_is_small(tmp_path, case):
 
 
 def test_what_memory_has_no_room_for_is_not_unpacked(tmp_path, monkeypatch):
-    monkeypatch.setattr(volumes, "SMALL", 0)
-    monkeypatch.setattr(volumes.memory, "free_bytes", lambda: 100)
+    monkeypatch.setattr(memory, "SMALL", 0)
+    monkeypatch.setattr(memory, "free_bytes", lambda: 100)
     volume(tmp_path / "a.nii.gz", np.zeros((6, 5, 4), np.int16))
     with pytest.raises(RadlibError, match=r"a\.nii\.gz takes 480 B of memory to unpack and 100 B are free"):
         volumes.voxels(tmp_path / "a.nii.gz")
+    picture(tmp_path / "a.png")
+    with pytest.raises(RadlibError, match=r"a\.png takes 1,512 B of memory to unpack and 100 B are free"):
+        pictures.read(tmp_path / "a.png")
+
+
+def test_a_frame_packed_in_the_size_that_the_header_promises_is_read(tmp_path):
+    jpeg2000(tmp_path / "a.dcm", 8, 6, (6, 8))
+    assert dicom.read(tmp_path / "a.dcm").shape == (1, 8, 6)
 
 
 def test_an_array_that_is_a_window_on_another_file_is_refused(tmp_path):

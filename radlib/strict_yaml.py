@@ -1,0 +1,44 @@
+"""YAML as a reader types it: values and nothing that only looks like one."""
+
+import yaml
+
+MOST_VALUES = 10_000  # with every reference *name written out; the paper's settings have 250
+
+
+def read(text: str) -> object:
+    """The value that `text` says in YAML: text, numbers, dates, true, false, null, lists and mappings.
+
+    Raises ValueError, saying why in one line, for what is no YAML, for a key that stands twice in a mapping (the first
+    would be lost), and for references that go round in a circle or make thousands of values of a line.
+    """
+    try:
+        if _count(yaml.compose(text, yaml.SafeLoader), {}) > MOST_VALUES:
+            raise ValueError(f"it holds more than {MOST_VALUES:,} values; write less")
+        return yaml.safe_load(text)
+    except (yaml.YAMLError, RecursionError) as error:
+        raise ValueError(" ".join(str(error).split())) from error
+
+
+def _count(node: yaml.Node | None, counted: dict[int, int]) -> int:
+    """Values below `node`, itself included; `counted` holds those of the nodes that were seen, 0 while one is open."""
+    if node is None or isinstance(node, yaml.ScalarNode):
+        return 1
+    if id(node) not in counted:
+        counted[id(node)] = 0
+        inside = node.value
+        if isinstance(node, yaml.MappingNode):
+            _check_keys([key for key, _ in inside])
+            inside = [one for pair in inside for one in pair]
+        counted[id(node)] = 1 + sum(_count(one, counted) for one in inside)
+    elif not counted[id(node)]:
+        raise ValueError("a part of it refers to itself; write it out")
+    return counted[id(node)]
+
+
+def _check_keys(keys: list[yaml.Node]) -> None:
+    seen = set()
+    for key in keys:
+        if isinstance(key, yaml.ScalarNode):
+            if key.value in seen:
+                raise ValueError(f"'{key.value}' stands twice, again in line {key.start_mark.line + 1}; keep one")
+            seen.add(key.value)
