@@ -46,7 +46,7 @@ pages: $(EXECUTED)
 
 test: env lint ## static checks, then every test
 	@echo "Running the tests (some minutes on two cores) ..."
-	@OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
+	@OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 2 $(ARGS)
 
 lint: env ## ruff, mypy, and notebooks without outputs
 	@$(BIN)/ruff check
@@ -75,7 +75,7 @@ $(filter %/differences.ipynb,$(EXECUTED)): $(filter %/figure2_few_shot.ipynb,$(E
 
 $(SITE): $(SITE_SOURCES) $(EXECUTED) | env
 	@echo "Building the site (some seconds) ..."
-	@workflow/site.sh $(abspath $(BIN))/jupyter-book
+	@workflow/site.sh "$(abspath $(BIN))/jupyter-book"
 
 env: $(READY) ## the Python environment in .venv, from requirements.lock
 

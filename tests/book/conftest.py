@@ -1,5 +1,6 @@
 """The site, built once from the pages as they are; a notebook not yet executed is stood for by a small one."""
 
+import faulthandler
 import functools
 import http.server
 import shutil
@@ -18,9 +19,17 @@ from radlib.report import html_table, leaderboard
 REPOSITORY = Path(__file__).resolve().parents[2]
 BROWSERS = ("chromium", "chromium-browser", "google-chrome")
 
+STILL = 300  # seconds after which a browser that is being closed has stood still
+
 # One pixel: what matters is that it is a picture with an alternative text.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 MADE_FROM = "1,002 test images of 70 patients\nweights 0123abcd, seed 0"
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_teardown() -> None:
+    """Guard what closes pages too: pytest's own guard of a test's time (pyproject.toml) ends where the test fails."""
+    faulthandler.dump_traceback_later(STILL, exit=True, file=sys.__stderr__)
 
 
 def table() -> str:
