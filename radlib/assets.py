@@ -70,16 +70,20 @@ def _read_table() -> tuple[Wheel, ...]:
 
 
 WHEELS = _read_table()
+CACHE_TAG = "CACHEDIR.TAG"
 
 
 def cache_dir() -> Path:
     """Folder where downloads and derived files are kept: ``$RADLIB_CACHE``, else the user's cache folder.
 
-    Raises `RadlibError` when the folder cannot be made or written.
+    One that was empty is marked as a cache (https://bford.info/cachedir): backups leave it out and `radlib cache clear`
+    knows it for radlib's own. Raises `RadlibError` when the folder cannot be made or written.
     """
     folder = Path(os.environ.get("RADLIB_CACHE") or platformdirs.user_cache_dir("radlib"))
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        if not any(folder.iterdir()):
+            (folder / CACHE_TAG).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# radlib's cache\n")
     except OSError as error:
         raise _unwritable(folder, error.strerror or error) from error
     if not os.access(folder, os.W_OK):

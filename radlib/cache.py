@@ -58,13 +58,19 @@ def shelves() -> list[Shelf]:
 def clear(kind: str) -> int:
     """Delete everything of `kind` (a name of `KINDS`, or ``all``); returns the bytes that became free.
 
-    Raises RadlibError for an unknown kind and for what cannot be deleted.
+    Raises RadlibError for an unknown kind, for a folder that is not radlib's alone, and for what cannot be deleted.
     """
     if kind not in (*KINDS, ALL):
         raise unknown_name("part of the cache", kind, (*KINDS, ALL))
-    freed = 0
+    freed, root = 0, assets.cache_dir()
+    strange = sorted(path.name for path in root.iterdir() if path.name not in KINDS)
+    if strange and assets.CACHE_TAG not in strange:  # RADLIB_CACHE may name somebody's project, with a folder "weights"
+        raise RadlibError(
+            f"{root} holds '{strange[0]}' too, which is not radlib's, so nothing is deleted there; delete by hand, or "
+            "let RADLIB_CACHE name a folder of its own."
+        )
     for name in KINDS if kind == ALL else (kind,):
-        folder = assets.cache_dir() / name
+        folder = root / name
         freed += sum(path.stat().st_size for path in _files(folder))
         try:
             # A link, as a cache that shares its downloads has one, goes alone: what it leads to is another's.

@@ -134,7 +134,7 @@ def index(cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Itera
 
 
 def left_in(cache: Path) -> set[str]:
-    return {path.name for path in cache.rglob("*") if path.is_file() and path.suffix != ".lock"}
+    return {path.name for path in cache.rglob("*") if path.is_file() and path.suffix not in (".lock", ".TAG")}
 
 
 def test_fetch_brings_every_member_of_the_wheel_and_asks_for_it_once(index: Index, cache: Path) -> None:

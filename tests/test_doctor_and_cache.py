@@ -52,13 +52,30 @@ def test_verify_finds_the_damaged_file_and_sweeps_the_leftover(filled, capsys):
 
 def test_clear_deletes_one_part_or_all_and_never_what_a_link_leads_to(filled, capsys):
     (filled / "somebody else's").mkdir()
+    (filled / assets.CACHE_TAG).touch()
     assert cli.main(["cache", "clear", "features"]) == 0
     assert not (filled / "features").exists() and (filled / "assets").exists()
     assert cli.main(["cache", "clear", "all"]) == 0
-    assert os.listdir(filled) == ["somebody else's"]
+    assert sorted(os.listdir(filled)) == [assets.CACHE_TAG, "somebody else's"]
     assert (filled.parent / "downloads" / "theirs").exists()
     assert cli.main(["cache", "clear", "feature"]) == 2
     assert "no part of the cache called 'feature'; did you mean 'features'?" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_not_radlibs_alone_is_never_cleared(tmp_path, monkeypatch, capsys):
+    (tmp_path / "weights").mkdir()
+    (tmp_path / "weights" / "mine.pt").write_bytes(b"a year of work")
+    (tmp_path / "train.py").touch()
+    monkeypatch.setenv("RADLIB_CACHE", str(tmp_path))
+    assert cli.main(["cache", "clear", "all"]) == 2
+    assert "holds 'train.py' too, which is not radlib's" in capsys.readouterr().err
+    assert (tmp_path / "weights" / "mine.pt").exists()
+    monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "new"))
+    assert cli.main(["cache", "list"]) == 0
+    assert (tmp_path / "new" / "CACHEDIR.TAG").read_text().startswith("Signature: 8a477f597d28d172789f06886806bc55")
+    (tmp_path / "new" / "features").mkdir()
+    assert cli.main(["cache", "clear", "all"]) == 0
+    assert not (tmp_path / "new" / "features").exists()
 
 
 def test_doctor_looks_at_everything_without_the_network(filled, capsys, monkeypatch):
