@@ -220,6 +220,21 @@ def test_without_snakemake_one_sentence_says_how_to_get_it(monkeypatch):
         run_all.snakemake()
 
 
+def test_a_profile_for_slurm_is_refused_where_no_slurm_answers(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with pytest.raises(RadlibError, match="Slurm's sbatch is not on the PATH; run this where jobs are submitted"):
+        run_all._check_cluster(run_all.WORKFLOW / "profiles" / "slurm")
+    for name in ("sbatch", "sinfo"):
+        (tmp_path / name).write_text("#!/bin/sh\necho 'fatal: no server' >&2\nexit 1\n")
+        (tmp_path / name).chmod(0o755)
+    with pytest.raises(RadlibError, match=r"Slurm does not answer here \(fatal: no server\); run this where"):
+        run_all._check_cluster(run_all.WORKFLOW / "profiles" / "slurm")
+    run_all._check_cluster(run_all.WORKFLOW / "profiles" / "local")
+    (tmp_path / "config.yaml").write_text("executor: [\n")
+    with pytest.raises(RadlibError, match="config.yaml cannot be read as YAML"):
+        run_all._check_cluster(tmp_path)
+
+
 def test_an_unknown_profile_is_refused_and_a_folder_of_ones_own_is_not(tmp_path):
     with pytest.raises(RadlibError, match="no profile called 'slum'; did you mean 'slurm'"):
         run_all._profile("slum")

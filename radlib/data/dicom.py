@@ -115,9 +115,9 @@ def _check_packed_size(path: Path, frame: int) -> None:
     try:
         with warnings.catch_warnings(), open(path, "rb") as file:
             warnings.simplefilter("ignore")
-            about = read_partial(file, stop_when=lambda tag, kind, length: tag in PIXELS)
-            if about.file_meta.TransferSyntaxUID.name[:4] != "JPEG":
+            if not pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID.name.startswith("JPEG"):
                 return
+            about = read_partial(file, stop_when=lambda tag, kind, length: tag in PIXELS)
             file.seek(PIXELS_HEAD, os.SEEK_CUR)
             packed = get_frame(file, frame, number_of_frames=int(about.get("NumberOfFrames") or 1))
             with Image.open(io.BytesIO(packed), formats=("JPEG", "JPEG2000")) as inner:

@@ -11,6 +11,7 @@ from typing import IO, cast
 import nibabel
 import numpy as np
 from nibabel.filebasedimages import ImageFileError
+from nibabel.imageglobals import LoggingOutputSuppressor
 from nibabel.orientations import aff2axcodes, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
@@ -20,6 +21,7 @@ from radlib.errors import RadlibError
 SUFFIXES = (".nii", ".nii.gz")
 MOST_VOXELS = 2**31  # 4 GiB of int16; a whole-body CT has a quarter of that
 MOST_ALONG = 2**15 - 1  # along one axis: what NIfTI-1 can say
+MOST_SCALE = 1e9  # of voxels and added to them: with it 32 bit stay within 64
 MOST_BEFORE = 1 << 24  # bytes before the voxels (header and extensions), and after them: whatever is more is a bomb
 BLOCK = 1 << 20  # bytes unpacked at once
 HEADER_BYTES = 540  # of NIfTI-2; NIfTI-1 has 348
@@ -84,17 +86,17 @@ def header(path: Path) -> Header:
     """The header of the NIfTI file `path`, no voxel read.
 
     Raises RadlibError, naming the file: missing, empty, no NIfTI, not three-dimensional, a type that is no number, more
-    voxels than memory should be asked for, a spacing that is no length, no orientation, or fewer bytes than the header
-    promises.
+    voxels than memory should be asked for, a spacing that is no length, a scale beyond any unit, no orientation, or
+    fewer bytes than the header promises.
     """
     try:
-        with warnings.catch_warnings():
+        with warnings.catch_warnings(), LoggingOutputSuppressor():  # what nibabel remarks is raised here or harmless
             warnings.simplefilter("ignore")
             _check_spacing(path)
             image = nibabel.load(path)
             shape, dtype = tuple(int(n) for n in image.shape), image.get_data_dtype()
             affine = np.array(image.affine, dtype=float)
-            unscaled = (image.dataobj.slope, image.dataobj.inter) == (1, 0)
+            scale = (float(image.dataobj.slope), float(image.dataobj.inter))
     except FileNotFoundError as error:
         raise RadlibError(f"{path} is missing; take it from the release.") from error
     except DAMAGED as error:
@@ -110,6 +112,11 @@ def header(path: Path) -> Header:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
         )
+    if not max(map(abs, scale)) <= MOST_SCALE:  # NaN is refused too
+        raise RadlibError(
+            f"{path} scales its voxels by {scale[0]:g} and adds {scale[1]:g} (scl_slope, scl_inter in its header); "
+            "export the volume again."
+        )
     # xyzt_units has the unit of length in its lowest three bits
     affine[:3] *= MILLIMETRES.get(int(image.header["xyzt_units"]) & 7, 1.0)
     if not np.isfinite(affine).all() or abs(np.linalg.det(affine[:3, :3])) < 1e-9:
@@ -124,7 +131,7 @@ def header(path: Path) -> Header:
         orientation=io_orientation(affine),
         affine=affine,
         dtype=dtype,
-        plain=unscaled and dtype.isnative and not path.name.lower().endswith(".gz"),
+        plain=scale == (1, 0) and dtype.isnative and not path.name.lower().endswith(".gz"),
     )
 
 
@@ -162,7 +169,7 @@ def voxels(path: Path) -> np.ndarray:
                     raise RadlibError(f"{path} goes on long after its last voxel; take it from the release again.")
     except DAMAGED as error:
         raise RadlibError(f"{path} is cut short or damaged; take the file from the release again.") from error
-    if slope != round(slope) or inter != round(inter):
+    if slope != round(slope) or inter != round(inter) or (raw.dtype.itemsize == 8 and (slope, inter) != (1, 0)):
         return np.asarray(raw * np.float32(slope) + np.float32(inter), dtype=np.float32)
     if raw.dtype.kind == "f":
         values = raw if slope == 1 and inter == 0 else raw * raw.dtype.type(slope) + raw.dtype.type(inter)

@@ -21,13 +21,14 @@ from typing import IO, Any
 import psutil
 import torch
 
-from radlib import atomic
+from radlib import atomic, regular_file, strict_yaml
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import failed_page, page, resources
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 WORK = Path("_build/scale")  # plan, reports of checks, stamps of features, logs
 SOURCES = ("radlib", "results/published")  # below the checkout
+MOST_PROFILE = 100_000  # bytes of a profile's config.yaml
 SHOWN = 3  # files that a reason names
 JOB = re.compile(r"^rule (\w+):\n.*?^    output: (.*?)\n.*?^    reason: (.*?)$", re.MULTILINE | re.DOTALL)
 
@@ -39,8 +40,8 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     is out of date is told, with the reason, and nothing is run.
 
     Returns 0 when all is made, 1 when a page failed (each is named, with its sentence), else Snakemake's status.
-    Raises RadlibError without Snakemake, for an unknown profile or a wrong table of resources, and when another
-    run is going on in this folder.
+    Raises RadlibError without Snakemake, for an unknown profile or a wrong table of resources, where the
+    profile's cluster does not answer, and when another run is going on in this folder.
     """
     program, folder = snakemake(), _profile(profile)
     WORK.mkdir(parents=True, exist_ok=True)
@@ -56,6 +57,7 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     if dry_run:
         atomic.replace(place, text)
         return _say_what_is_stale([*command, "--dry-run", "--", *targets])
+    _check_cluster(folder)
     with _alone() as lock:
         atomic.replace(place, text)
         # The lock goes on in Snakemake: it is free when neither runs any more, however they ended.
@@ -96,6 +98,24 @@ def _profile(name: str) -> Path:
     if not os.path.isfile(folder / "config.yaml"):
         raise unknown_name("profile", name, known)
     return folder
+
+
+def _check_cluster(folder: Path) -> None:
+    """Raise RadlibError when the profile in `folder` submits to Slurm and none answers here."""
+    config = folder / "config.yaml"
+    try:
+        settings = strict_yaml.read(regular_file.read(config, MOST_PROFILE).decode())
+    except ValueError as error:
+        raise RadlibError(f"{config} cannot be read as YAML ({error}); mend it.") from error
+    if not isinstance(settings, dict) or settings.get("executor") != "slurm":
+        return
+    missing = [program for program in ("sbatch", "sinfo") if shutil.which(program) is None]
+    if missing:
+        raise RadlibError(f"Slurm's {missing[0]} is not on the PATH; run this where jobs are submitted on the cluster.")
+    asked = subprocess.run(["sinfo", "--noheader"], check=False, capture_output=True, text=True)
+    if asked.returncode:
+        said = " ".join(asked.stderr.split())
+        raise RadlibError(f"Slurm does not answer here ({said}); run this where jobs are submitted on the cluster.")
 
 
 def _limits() -> list[str]:

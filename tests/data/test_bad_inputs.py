@@ -144,6 +144,9 @@ VOLUME_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: raw(path, 252, struct.pack("<2h", 0, 1) + bytes(24) + struct.pack("<12f", *[np.nan] * 12)),
         "(has no usable orientation|no whole NIfTI)",
     ),
+    "scaled beyond all numbers": (lambda path: raw(path, 112, struct.pack("<f", 1e30)), "scales its voxels by 1e.30"),
+    "moved beyond all numbers": (lambda path: raw(path, 112, struct.pack("<2f", 1, 1e38)), "adds 1e.38 .*; export"),
+    "scaled out of 64 bits": (lambda path: raw(path, 112, struct.pack("<f", 1e18)), "scales its voxels by 1e.18"),
     "of an unknown type": (lambda path: raw(path, 70, struct.pack("<h", 3333)), "is no whole NIfTI file"),
 }  # fmt: skip
 
