@@ -195,29 +195,26 @@ def _run(given: argparse.Namespace) -> int:
     from radlib.report import page  # papermill is slow to import and other commands do without it
 
     parameters = _parameters(given)
-    data_root = str(_whole(given.data_root)) if given.data_root is not None else ""
+    if given.data_root is not None:
+        parameters["data_root"] = str(_whole(given.data_root))
     if given.notebook == "all":
-        return _run_all(given, parameters, data_root)
+        return _run_all(given, parameters)
     for option in ("dry_run", "pages", "settings", "profile"):
         if getattr(given, option):
             raise RadlibError(
                 f"--{option.replace('_', '-')} is of 'radlib run all'; for one page: radlib run all --pages "
                 f"{given.notebook} …"
             )
-    if given.data_root is not None:
-        parameters["data_root"] = data_root
     print(f"page: {page.run(given.notebook, parameters, given.output, given.show_failure)}")
     return 0
 
 
-def _run_all(given: argparse.Namespace, parameters: dict[str, Any], data_root: str) -> int:
+def _run_all(given: argparse.Namespace, parameters: dict[str, Any]) -> int:
     from radlib.report import plan, run_all
 
     settings = plan.settings(given.settings) if given.settings else {}
-    settings[plan.EVERY_PAGE] = {**settings.get(plan.EVERY_PAGE, {}), **parameters}
-    return run_all.run(
-        plan.plan(given.pages, settings, data_root), given.profile or "local", bool(given.pages), given.dry_run
-    )
+    planned = plan.plan(given.pages, settings, parameters)
+    return run_all.run(planned, given.profile or "local", bool(given.pages), given.dry_run)
 
 
 def _features(given: argparse.Namespace) -> int:

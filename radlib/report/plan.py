@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import papermill
 import yaml
@@ -30,8 +30,12 @@ DATASETS = ("datasets", "mask_datasets")  # parameters that name datasets
 Given = Mapping[str, Mapping[str, Any]]  # page, or EVERY_PAGE -> parameters to set
 
 
-def plan(names: Sequence[str] = (), given: Given | None = None, data_root: str = "") -> dict[str, Any]:
-    """What pages `names` (all, if none is named) take, with parameters `given` and data below `data_root`.
+def plan(
+    names: Sequence[str] = (), given: Given | None = None, above_all: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """What pages `names` (all, if none is named) take, with parameters `given`.
+
+    Of one parameter a page's own value counts before that of all pages, and before both what `above_all` says of it.
 
     Returns ``pages`` (short name -> notebook, output, arguments of ``radlib run``, datasets, frozen), ``datasets``
     (id -> root, whether it is simulated, and a hash of what is there) and ``frozen`` (key -> dataset, kind, arguments
@@ -43,12 +47,9 @@ def plan(names: Sequence[str] = (), given: Given | None = None, data_root: str =
     for name in names:
         if name not in known:
             raise unknown_name("notebook", name, known)
-    asked = dict(given or {})
-    if data_root:
-        asked[EVERY_PAGE] = {"data_root": data_root, **asked.get(EVERY_PAGE, {})}
     pages = {name: known[name] for name in known if not names or name in names}
     told = {name: _parameters(path) for name, path in pages.items()}
-    mine = _dealt(told, asked)
+    mine = {name: page.plain(values) for name, values in _dealt(told, given or {}, above_all or {}).items()}
     found: dict[str, Any] = {"pages": {}, "datasets": {}, "frozen": {}}
     merged = _merged({name: reads.frozen(name, {**told[name], **mine[name]}) for name in pages})
     for name, path in pages.items():
@@ -73,9 +74,10 @@ def settings(path: Path) -> dict[str, dict[str, Any]]:
         read = strict_yaml.read(regular_file.read(path, MOST_SETTINGS).decode("utf-8-sig"))
     except ValueError as error:
         raise RadlibError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); mend it.") from error
-    if not isinstance(read, dict) or not all(isinstance(values, dict) for values in read.values()):
+    tables = [read, *read.values()] if isinstance(read, dict) else [read]
+    if not all(isinstance(table, dict) and all(isinstance(name, str) for name in table) for table in tables):
         raise RadlibError(f"{path} is no table of pages; write a page's name and below it its parameters.")
-    return read
+    return cast(dict[str, dict[str, Any]], read)
 
 
 def _parameters(notebook: Path) -> dict[str, Any]:
@@ -84,9 +86,11 @@ def _parameters(notebook: Path) -> dict[str, Any]:
     return {name: ast.literal_eval(one["default"]) for name, one in read.items()}
 
 
-def _dealt(told: Mapping[str, Mapping[str, Any]], given: Given) -> dict[str, dict[str, Any]]:
+def _dealt(
+    told: Mapping[str, Mapping[str, Any]], given: Given, above_all: Mapping[str, Any]
+) -> dict[str, dict[str, Any]]:
     """The parameters that each page is given: its own, and those of all pages that it knows."""
-    for name, values in given.items():
+    for name, values in [*given.items(), (EVERY_PAGE, above_all)]:
         if name != EVERY_PAGE and name not in page.notebooks():
             raise unknown_name("notebook", name, [EVERY_PAGE, *page.notebooks()])
         knows = [told[name]] if name in told else list(told.values()) if name == EVERY_PAGE else []
@@ -96,7 +100,7 @@ def _dealt(told: Mapping[str, Mapping[str, Any]], given: Given) -> dict[str, dic
                 raise unknown_name(f"parameter of {of}", parameter, {key for one in knows for key in one})
     shared = given.get(EVERY_PAGE, {})
     return {
-        name: {**{key: value for key, value in shared.items() if key in values}, **given.get(name, {})}
+        name: {key: value for key, value in {**shared, **given.get(name, {}), **above_all}.items() if key in values}
         for name, values in told.items()
     }
 
@@ -122,12 +126,14 @@ def _dataset(name: str, data_root: str) -> dict[str, Any]:
         root = assets.cache_dir() / "standins" / name
         return {"root": str(root), "standin": True, "state": f"version {standins.generator(name).VERSION}"}
     below = Path(data_root) / name
-    root = below if below.is_dir() else Path(data_root)
+    root = below if os.path.isdir(below) else Path(data_root)
     return {"root": str(root), "standin": False, "state": _state(root)}
 
 
 def _state(root: Path) -> str:
     """A hash of every file's place, size and time below `root`: what changed is looked at again, nothing is opened."""
+    if not os.path.isdir(root):  # the check will say so
+        return "absent"
     seen = hashlib.sha256()
     for folder, folders, files in os.walk(root):
         folders.sort()

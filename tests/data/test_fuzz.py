@@ -14,13 +14,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import WRITERS, picture, table, volume
 from PIL import Image
+from test_bombs import jpeg2000
 from test_dicom import GRID, save
 
 from radlib import checked_array
 from radlib.data import brain_tumor, decathlon, dicom, manifest, pictures, splits, tables, volumes
 from radlib.data.catalog import open_dataset
 from radlib.errors import RadlibError
-from radlib.report import result
+from radlib.report import plan, resources, result, run_all
 
 EXAMPLES = int(os.environ.get("RADLIB_FUZZ", "25"))
 # The suite meets the same files each time; a number asked for meets new ones.
@@ -180,7 +181,23 @@ def _json(folder):
     return folder / "dataset.json"
 
 
+def _jpeg2000(folder):
+    jpeg2000(folder / "j.dcm", 8, 6, (6, 8))
+    return folder / "j.dcm"
+
+
+def _copy(name):
+    def write(folder):
+        (folder / name).write_bytes((run_all.WORKFLOW / name).read_bytes())
+        return folder / name
+
+    return write
+
+
 READERS = {
+    "settings": (_copy("paper.yaml"), plan.settings),
+    "resources": (_copy("resources.csv"), lambda path: resources.read(path, ["table04"])),
+    "DICOM of JPEG 2000": (_jpeg2000, _read_dicom),
     "PNG": (_png, _read_picture),
     "PNG of a palette": (_other("p.png", "P"), _read_picture),
     "JPEG": (_other("a.jpg", quality=70), _read_picture),
