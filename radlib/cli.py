@@ -1,6 +1,7 @@
 """The ``radlib`` command: thin over papermill and the package."""
 
 import argparse
+import errno
 import os
 import re
 import sys
@@ -66,6 +67,8 @@ def _told(given: argparse.Namespace) -> int:
 
 def _of_the_system(error: OSError) -> str:
     """What no reader of a file had a better sentence for."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"{error.filename or 'What is written'} finds no room on its disk; make room and run the same again."
     if error.filename is None:
         return f"{error.strerror or error}; mend that and run the same command again."
     return f"{error.filename} cannot be used ({error.strerror}); mend its name or permissions, or name another."
