@@ -73,13 +73,18 @@ WHEELS = _read_table()
 CACHE_TAG = "CACHEDIR.TAG"
 
 
+def cache_place() -> Path:
+    """Where `cache_dir` is or would be, made or not."""
+    return Path(os.environ.get("RADLIB_CACHE") or platformdirs.user_cache_dir("radlib"))
+
+
 def cache_dir() -> Path:
     """Folder where downloads and derived files are kept: ``$RADLIB_CACHE``, else the user's cache folder.
 
     One that was empty is marked as a cache (https://bford.info/cachedir): backups leave it out and `radlib cache clear`
     knows it for radlib's own. Raises `RadlibError` when the folder cannot be made or written.
     """
-    folder = Path(os.environ.get("RADLIB_CACHE") or platformdirs.user_cache_dir("radlib"))
+    folder = cache_place()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):

@@ -40,12 +40,10 @@ class Shelf:
 
 
 def shelves() -> list[Shelf]:
-    """What lies in every folder of the cache, those of `KINDS` first; unknown folders are listed too and never touched.
-
-    Raises RadlibError for a cache folder that cannot be used.
-    """
-    root = assets.cache_dir()
-    names = [*KINDS, *sorted(path.name for path in root.iterdir() if path.is_dir() and path.name not in KINDS)]
+    """What lies in every folder of the cache, those of `KINDS` first; unknown folders are listed too and never touched."""
+    root = assets.cache_place()  # may be for reading only
+    there = root.iterdir() if root.is_dir() else []
+    names = [*KINDS, *sorted(path.name for path in there if path.is_dir() and path.name not in KINDS)]
     found = []
     for name in names:
         files = list(_files(root / name))
@@ -100,7 +98,7 @@ def verify(kind: str = ALL, delete: bool = False) -> Iterator[Verdict]:
     if kind not in (*KINDS, ALL):
         raise unknown_name("part of the cache", kind, (*KINDS, ALL))
     for name in KINDS if kind == ALL else (kind,):
-        folder = assets.cache_dir() / name
+        folder = assets.cache_place() / name
         places = {folder, *(path.parent for path in _files(folder))}
         swept = sum(len(atomic.sweep(place)) for place in places if place.is_dir())
         verdicts = [(path, _sound(name, path)) for path in _checked(name, folder)]
@@ -180,7 +178,9 @@ def verdict_in_words(found: Verdict, deleted: bool) -> str:
 
 def in_words(found: Sequence[Shelf]) -> str:
     """The table that ``radlib cache list`` prints."""
-    lines = [f"{assets.cache_dir()}, {shutil.disk_usage(assets.cache_dir()).free / 1e9:,.1f} GB free"]
+    root = assets.cache_place()
+    free = f"{shutil.disk_usage(root).free / 1e9:,.1f} GB free" if root.is_dir() else "not made yet"
+    lines = [f"{root}, {free}"]
     for shelf in found:
         half = f", {shelf.unfinished} unfinished" if shelf.unfinished else ""
         lines.append(f"  {shelf.kind:14}{shelf.size / 1e6:>12,.1f} MB{shelf.files:>8,} files  {shelf.what}{half}")

@@ -65,6 +65,14 @@ def small_disk(tmp_path):
     subprocess.run(["umount", "-l", folder], check=True)
 
 
+def test_a_full_disk_ends_a_stand_in_in_one_sentence_and_leaves_nothing(small_disk):
+    """HDF5, of which Brain Tumor's slices are, would end the process where a disk is full."""
+    command = [sys.executable, "-m", "radlib.cli", "data", "standin", "brain_tumor", "--out", small_disk / "cohort"]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 2 and "(No space left on device); free some space" in done.stderr, done.stderr
+    assert "Traceback" not in done.stderr and not list(small_disk.iterdir())
+
+
 def test_a_full_disk_below_the_working_folder_is_one_sentence(small_disk):
     (small_disk / "ballast").write_bytes(bytes(1_000_000))
     command = [sys.executable, "-m", "radlib.cli", "run", "all", "-n", "--pages", "table02"]

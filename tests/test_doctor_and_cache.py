@@ -40,6 +40,14 @@ def test_list_counts_files_and_bytes(filled, capsys):
     assert shelf.size == sum(path.stat().st_size for path in (filled / "features").rglob("*") if path.is_file())
 
 
+def test_a_cache_for_reading_only_can_be_looked_at_and_one_not_made_yet_is_not_made(filled, capsys, monkeypatch):
+    monkeypatch.setattr(assets.os, "access", lambda path, mode: mode == os.R_OK)
+    assert cli.main(["cache", "list"]) == 0 and cli.main(["cache", "verify"]) == 1
+    monkeypatch.setenv("RADLIB_CACHE", str(filled.parent / "none"))
+    assert cli.main(["cache", "list"]) == 0 and cli.main(["cache", "verify"]) == 0
+    assert "not made yet" in capsys.readouterr().out and not (filled.parent / "none").exists()
+
+
 def test_verify_finds_the_damaged_file_and_sweeps_the_leftover(filled, capsys):
     assert cli.main(["cache", "verify"]) == 1
     said = capsys.readouterr().out

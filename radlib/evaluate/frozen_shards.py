@@ -199,6 +199,8 @@ def writing(path: Path, write: Callable[[], None]) -> None:
     """Do `write`, which puts features at `path`; a disk that does not take them becomes one sentence."""
     try:
         write()
+    except FileNotFoundError as error:
+        raise RadlibError(f"{path.parent} was deleted while features were put there; run the same again.") from error
     except OSError as error:
         raise RadlibError(
             f"Features cannot be written to {path.parent} ({error.strerror}); make room or set RADLIB_CACHE, then run "

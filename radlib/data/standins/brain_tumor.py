@@ -236,15 +236,18 @@ def scan(who: Plan, seed: int) -> list[Slice]:
 
 def write_mat(path: Path, who: Plan, picture: Slice) -> None:
     """One file of the release: cjdata with the picture transposed, as MATLAB stores it, after a 512-byte header."""
-    with h5py.File(path, "w", userblock_size=512) as file:
+    # In memory first: HDF5 ends the whole process where a disk is full.
+    with h5py.File(path, "w", driver="core", backing_store=False, userblock_size=512) as file:
         box = file.create_group("cjdata")
         box["label"] = np.array([[float(who.label)]])
         box["PID"] = np.array([[ord(c)] for c in who.patient], dtype=np.uint16)
         box.create_dataset("image", data=picture.pixels.T, compression=3, shuffle=True)
         box["tumorBorder"] = picture.outline.reshape(1, -1)
         box.create_dataset("tumorMask", data=picture.mask.T, compression=3)
-    with path.open("r+b") as raw:
-        raw.write(b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM")
+        file.flush()
+        content = file.id.get_file_image()
+    head = b"MATLAB 7.3 MAT-file".ljust(124) + b"\x00\x02IM"
+    path.write_bytes(head.ljust(512, b"\x00") + content)
 
 
 def _numbers(people: list[Plan]) -> list[list[int]]:
