@@ -40,7 +40,7 @@ class Shelf:
 
 
 def shelves() -> list[Shelf]:
-    """What lies in every folder of the cache, those of `KINDS` first; unknown folders are listed too and never touched."""
+    """What lies in every folder of the cache, those of `KINDS` first; others are listed too and never touched."""
     root = assets.cache_place()  # may be for reading only
     there = root.iterdir() if root.is_dir() else []
     names = [*KINDS, *sorted(path.name for path in there if path.is_dir() and path.name not in KINDS)]

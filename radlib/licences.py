@@ -2,14 +2,17 @@
 
     python -m radlib.licences > book/licences.md
 
-writes the page anew after the lock has changed; a test compares the two.
+writes the page anew after a lock has changed (``make env scale`` first); a test compares them.
 """
 
 import re
-from importlib.metadata import Distribution, PackageNotFoundError, distribution
+import sys
+from importlib.metadata import Distribution
 from pathlib import Path
 
-LOCK = Path(__file__).resolve().parents[1] / "requirements.lock"
+CHECKOUT = Path(__file__).resolve().parents[1]
+LOCK, SCALE_LOCK = CHECKOUT / "requirements.lock", CHECKOUT / "workflow" / "requirements.lock"
+SCALE_PACKAGES = ".venv-scale/lib/python*/site-packages"
 LONGEST = 60  # characters; some packages put the whole text where the name of a licence belongs
 # What a package leaves out of its metadata, and packages of other systems, which are not installed here.
 SAID_ELSEWHERE: dict[str, str] = {
@@ -23,6 +26,7 @@ SAID_ELSEWHERE: dict[str, str] = {
     "frozenlist": "Apache-2.0",
     "multidict": "Apache-2.0",
     "propcache": "Apache-2.0",
+    "pyreadline3": "BSD-3-Clause",
     "pywin32": "PSF-2.0",
     "pywinpty": "MIT",
     "tzdata": "Apache-2.0",
@@ -36,10 +40,20 @@ HEAD = "\n".join(
         "none of them; its own code is under Apache-2.0, and what it takes from data packages is told on "
         "[Credits](credits). `python -m radlib.licences` writes the page, and a test compares it with the lock.",
         "",
-        "| package | version | licence |",
-        "| --- | --- | --- |",
+        "",
     )
 )
+SCALE_HEAD = "\n".join(
+    (
+        "",
+        "## For jobs",
+        "",
+        "What `make scale` installs beside it, from `workflow/requirements.lock`, where that is not the same.",
+        "",
+        "",
+    )
+)
+TABLE = "| package | version | licence |\n| --- | --- | --- |\n"
 
 
 def locked(lock: Path = LOCK) -> dict[str, str]:
@@ -52,10 +66,10 @@ def locked(lock: Path = LOCK) -> dict[str, str]:
 
 def of(name: str) -> str:
     """The licence that package `name` states, in few words; a dash where it states none."""
-    try:
-        return _stated(distribution(name)) or SAID_ELSEWHERE.get(name, "–")
-    except PackageNotFoundError:
-        return SAID_ELSEWHERE.get(name, "–")
+    places = [*sys.path, *map(str, CHECKOUT.glob(SCALE_PACKAGES))]
+    found = list(Distribution.discover(name=name, path=places))
+    stated = [*map(_stated, found), SAID_ELSEWHERE.get(name, ""), *map(_headline, found)]
+    return next(filter(None, stated), "–")
 
 
 def _stated(package: Distribution) -> str:
@@ -71,10 +85,24 @@ def _stated(package: Distribution) -> str:
     return first if first.lower() not in ("", "unknown") and len(first) <= LONGEST else ""
 
 
-def page(lock: Path = LOCK) -> str:
+def _headline(package: Distribution) -> str:
+    """The first line of the licence's text, where it is its name."""
+    for file in package.files or []:
+        if file.name.upper().startswith("LICEN") and file.locate().is_file():
+            first = file.read_text().lstrip().split("\n")[0].strip()
+            return first if len(first) <= LONGEST and "license" in first.lower() else ""
+    return ""
+
+
+def page() -> str:
     """The page ``book/licences.md``."""
-    rows = [f"| {name} | {version} | {of(name).replace('|', ' ')} |" for name, version in sorted(locked(lock).items())]
-    return "\n".join([HEAD, *rows, ""])
+    book, jobs = locked(), locked(SCALE_LOCK)
+    return HEAD + _table(book) + SCALE_HEAD + _table(dict(jobs.items() - book.items()))
+
+
+def _table(versions: dict[str, str]) -> str:
+    rows = [f"| {name} | {version} | {of(name).replace('|', ' ')} |\n" for name, version in sorted(versions.items())]
+    return TABLE + "".join(rows)
 
 
 if __name__ == "__main__":

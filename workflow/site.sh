@@ -4,7 +4,7 @@
 set -eu
 checkout=$(cd "$(dirname "$0")/.." && pwd)
 
-rm -rf _build/stage _build/made _build/html
+rm -rf _build/stage _build/made
 mkdir -p _build/stage/notebooks
 (cd "$checkout" && tar cf - _config.yml _toc.yml CHANGELOG.md CITATION.cff book) | tar xf - -C _build/stage
 for notebook in "$checkout"/notebooks/*.ipynb "$checkout"/book/*.ipynb; do
@@ -18,4 +18,5 @@ for set in _build/pca_sets/*.js; do
 done
 "$1" build _build/stage --path-output _build/made -W --keep-going -q >/dev/null
 touch _build/made/_build/html/index.html
+rm -rf _build/html
 mv _build/made/_build/html _build/html
