@@ -88,7 +88,7 @@ def _stated(package: Distribution) -> str:
 def _headline(package: Distribution) -> str:
     """The first line of the licence's text, where it is its name."""
     for file in package.files or []:
-        if file.name.upper().startswith("LICEN") and file.locate().is_file():
+        if file.name.upper().startswith("LICEN") and Path(str(file.locate())).is_file():
             first = file.read_text().lstrip().split("\n")[0].strip()
             return first if len(first) <= LONGEST and "license" in first.lower() else ""
     return ""

@@ -87,7 +87,13 @@ def test_what_ran_is_up_to_date_until_something_changes_and_says_why(ask, capsys
     assert ask("-n") == 0 and "Everything is up to date." in capsys.readouterr().out
     assert ask("-n", epochs=3) == 0
     told = capsys.readouterr().out
-    assert "1 jobs would run." in told and "arams have changed" in told
+    assert "1 jobs would run." in told and "Run with other parameters" in told
+    page.run("table04", {**QUICK, "data_root": str(clinic), "epochs": 4})
+    assert ask("-n") == 0
+    assert "1 jobs would run." in (told := capsys.readouterr().out) and "Run with other parameters" in told
+    shutil.rmtree(Path(os.environ["RADLIB_CACHE"]) / "features")
+    assert ask("-n") == 0
+    assert "2 jobs would run." in (told := capsys.readouterr().out) and "No longer in the cache" in told
     (clinic / "3.png").write_bytes((clinic / "4.png").read_bytes())
     assert ask("-n") == 0
     assert "3 jobs would run." in capsys.readouterr().out
@@ -103,7 +109,7 @@ def test_a_page_that_fails_says_so_stops_no_other_and_is_tried_again(ask, capsys
     made = tmp_path / "_build/notebooks/table04_linear_probing.ipynb"
     assert "3.png" in failed_page.sentence_of(made) and made.stat().st_mtime == 0
     assert ask("-n", pages=("table02", "table04")) == 0
-    assert "Forced execution" in (told := capsys.readouterr().out) and "table02" not in told
+    assert "The last run failed" in (told := capsys.readouterr().out) and "table02" not in told
     (clinic / "3.png").write_bytes(whole)
     assert ask(pages=("table02", "table04")) == 0
     assert "This page failed" not in made.read_text()

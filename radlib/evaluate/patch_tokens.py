@@ -7,6 +7,7 @@ takes. They are kept in half precision (4 MB an image; 16 MB with a ViT-g), whos
 import hashlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import torch
@@ -29,10 +30,11 @@ BATCH = 4  # images at once: at 448 px larger batches are slower on a CPU
 class PatchTokens:
     """Tokens of N images, `shards` memory-mapped `(n, blocks, h, w, D)` float16, the last block last.
 
-    `computed`, `seconds` and `runtime` are those of `frozen_shards.Shards`.
+    The others are those of `frozen_shards.Shards`.
     """
 
     shards: tuple[np.ndarray, ...]
+    folder: Path
     computed: int
     seconds: float
     runtime: str
@@ -76,7 +78,7 @@ def extract(
         progress=progress,
         part=part,
     )
-    return PatchTokens(found.arrays, found.computed, found.seconds, found.runtime)
+    return PatchTokens(found.arrays, found.folder, found.computed, found.seconds, found.runtime)
 
 
 @dataclass(frozen=True)
@@ -150,7 +152,7 @@ def extract_views(
         readers=readers,
         progress=progress,
     )
-    tokens = PatchTokens(found.arrays, found.computed, found.seconds, found.runtime)
+    tokens = PatchTokens(found.arrays, found.folder, found.computed, found.seconds, found.runtime)
     return Views(tokens, rows, count, draws)
 
 

@@ -58,7 +58,8 @@ class _Numbers(BaseModel):
 
 
 def compute(asked: Frozen, part: Part = WHOLE, progress: bool = True) -> str:
-    """Features of `asked` for the shards of `part` in the cache; says in a line how many were there and were computed.
+    """Features of `asked` for the shards of `part` in the cache; says in a line how many were there and were computed,
+    and at its end in which folder of the cache they lie.
 
     Raises RadlibError for what the pages refuse: a dataset that cannot be opened, weights that cannot be had, an
     unreadable image, a full disk. Finished shards stay.
@@ -80,5 +81,6 @@ def compute(asked: Frozen, part: Part = WHOLE, progress: bool = True) -> str:
     mine = "" if part.of == 1 else f", part {part.number} of {part.of}"
     return (
         f"{dataset.title} x {asked.backbone} at {asked.image_size} px, {what}{mine}: "
-        f"{len(found.shards)} shards, {found.computed:,} images computed in {found.seconds:.1f} s ({found.runtime})"
+        f"{len(found.shards)} shards, {found.computed:,} images computed in {found.seconds:.1f} s ({found.runtime}), "
+        f"in {found.folder.parent.name}/{found.folder.name}"
     )

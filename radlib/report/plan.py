@@ -37,9 +37,9 @@ def plan(
 
     Of one parameter a page's own value counts before that of all pages, and before both what `above_all` says of it.
 
-    Returns ``pages`` (short name -> notebook, output, arguments of ``radlib run``, datasets, frozen), ``datasets``
-    (id -> root, whether it is simulated, and a hash of what is there) and ``frozen`` (key -> dataset, kind, arguments
-    of ``radlib features``, parts).
+    Returns ``pages`` (short name -> notebook, output, arguments of ``radlib run`` and their digest, datasets, frozen),
+    ``datasets`` (id -> root, whether it is simulated, and a hash of what is there) and ``frozen`` (key -> dataset,
+    kind, arguments of ``radlib features``, parts).
 
     Raises RadlibError for unknown pages, datasets and parameters, and for values that a page would refuse.
     """
@@ -61,6 +61,7 @@ def plan(
             "notebook": str(path),
             "output": str(page.output_of(path)),
             "arguments": shlex.join(_arguments(mine[name])),
+            "asked": page.digest(mine[name]),
             "datasets": here,
             "frozen": [_key(one) for one in merged[name]],
         }

@@ -21,7 +21,7 @@ from typing import IO, Any
 import psutil
 import torch
 
-from radlib import atomic, regular_file, strict_yaml
+from radlib import assets, atomic, regular_file, strict_yaml
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import failed_page, page, resources
 
@@ -52,11 +52,11 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     targets = [one["output"] for one in planned["pages"].values()] if pages_only else ["book"]
     command = [*program, "--snakefile", str(WORKFLOW / "Snakefile"), "--workflow-profile", str(folder), "--nolock"]
     command += [*_limits(), "--config", f"plan={place}"]
-    if again := _failed(planned):
+    if again := _again(planned):
         command += ["--forcerun", *again]
     if dry_run:
         atomic.replace(place, text)
-        return _say_what_is_stale([*command, "--dry-run", "--", *targets])
+        return _say_what_is_stale([*command, "--dry-run", "--", *targets], again)
     _check_cluster(folder)
     with _alone() as lock:
         atomic.replace(place, text)
@@ -66,15 +66,15 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     return code or int(failed)
 
 
-def _say_what_is_stale(command: list[str]) -> int:
-    """Say of every job that would run its rule, what it makes and why."""
+def _say_what_is_stale(command: list[str], again: dict[str, str]) -> int:
+    """Say of every job that would run its rule, what it makes and why; of those made `again` the reason given there."""
     done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
     if done.returncode:
         print(done.stdout)
         return done.returncode
     jobs = [match.groups() for match in JOB.finditer(done.stdout)]
     for rule, output, reason in jobs:
-        named, _, files = reason.partition(": ")
+        named, _, files = again.get(output, reason).partition(": ")
         names = [str(Path(file).name) for file in files.split(", ") if file]
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")
         print(f"{rule:9} {output}\n{'':9} {named}" + (f": {shown}" if files and shown not in output else ""))
@@ -152,17 +152,26 @@ def _alone() -> Iterator[IO[bytes]]:
         yield file
 
 
-def _failed(planned: dict[str, Any]) -> list[str]:
-    """Pages and features that were tried and failed: they are tried again, whatever their dates."""
-    pages = [one["output"] for one in planned["pages"].values() if failed_page.sentence_of(Path(one["output"]))]
-    opened = {name for name in planned["datasets"] if _opens(name)}
-    stamps = [
-        str(path)
-        for key, job in planned["frozen"].items()
-        for path in WORK.glob(f"features/{key}.*-of-{job['parts']}.txt")
-        if job["dataset"] in opened and path.read_text(encoding="utf-8").startswith("radlib: ")
-    ]
-    return pages + stamps
+def _again(planned: dict[str, Any]) -> dict[str, str]:
+    """Outputs that are made again whatever their dates, and why: what failed, and what `planned` does not ask for.
+
+    A page may have been run by hand with other parameters, and features may have been cleared from the cache.
+    """
+    found = {}
+    for one in planned["pages"].values():
+        made = Path(one["output"])
+        if failed_page.sentence_of(made):
+            found[one["output"]] = "The last run failed"
+        elif made.is_file() and page.asked_of(made) != one["asked"]:
+            found[one["output"]] = "Run with other parameters"
+    for key, job in planned["frozen"].items():
+        for path in WORK.glob(f"features/{key}.*-of-{job['parts']}.txt") if _opens(job["dataset"]) else ():
+            stamp = path.read_text(encoding="utf-8")
+            if stamp.startswith("radlib: "):
+                found[str(path)] = "The last run failed"
+            elif not (assets.cache_place() / stamp.rstrip().rpartition(", in ")[2]).is_dir():
+                found[str(path)] = "No longer in the cache"
+    return found
 
 
 def _opens(dataset: str) -> bool:
