@@ -6,6 +6,7 @@ processes and two threads never meet in a file, and it can be told whether the w
 """
 
 import contextlib
+import errno
 import functools
 import hashlib
 import os
@@ -23,7 +24,7 @@ OLD_NAME = re.compile(r"\.(?:safetensors|pt)\.part-\d+$")  # of caches before ve
 
 
 def replace(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all; raises OSError, leaving nothing behind."""
+    """Write `content` to `path`, whole or not at all; raises OSError, leaving nothing behind, also for a device."""
     with part(path) as beside:
         beside.write_bytes(content)
 
@@ -31,6 +32,7 @@ def replace(path: Path, content: bytes) -> None:
 @contextlib.contextmanager
 def part(path: Path) -> Iterator[Path]:
     """A file beside `path` to be written: it takes that place when the block ends, and is removed when it fails."""
+    check_place(path)
     beside = unfinished(path)
     try:
         yield beside
@@ -38,6 +40,12 @@ def part(path: Path) -> Iterator[Path]:
     finally:
         with contextlib.suppress(OSError):  # its folder may never have been one
             beside.unlink()
+
+
+def check_place(path: Path) -> None:
+    """Raise OSError where a file would take the place of what is none, such as ``/dev/null``."""
+    if os.path.lexists(path) and not os.path.islink(path) and not os.path.isfile(path):
+        raise OSError(errno.EINVAL, "what is there is no regular file", str(path))
 
 
 def unfinished(path: Path, ending: str = "") -> Path:

@@ -4,6 +4,7 @@ Whatever is here can be made again: the worst that clearing it costs is time, an
 """
 
 import hashlib
+import os
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -47,7 +48,7 @@ def shelves() -> list[Shelf]:
     found = []
     for name in names:
         files = list(_files(root / name))
-        size = sum(path.stat().st_size for path in files)
+        size = sum(map(_size, files))
         half = sum(".part" in path.name for path in files)
         found.append(Shelf(name, KINDS.get(name, "not radlib's"), len(files), size, half))
     return found
@@ -69,10 +70,13 @@ def clear(kind: str) -> int:
         )
     for name in KINDS if kind == ALL else (kind,):
         folder = root / name
-        freed += sum(path.stat().st_size for path in _files(folder))
+        freed += 0 if folder.is_symlink() else sum(map(_size, _files(folder)))
         try:
             # A link, as a cache that shares its downloads has one, goes alone: what it leads to is another's.
-            folder.unlink() if folder.is_symlink() else shutil.rmtree(folder) if folder.is_dir() else None
+            if folder.is_dir() and not folder.is_symlink():
+                shutil.rmtree(folder)
+            else:
+                folder.unlink(missing_ok=True)
         except OSError as error:
             raise RadlibError(f"{folder} cannot be deleted ({error.strerror}); mend its permissions.") from error
     return freed
@@ -80,30 +84,36 @@ def clear(kind: str) -> int:
 
 @dataclass(frozen=True)
 class Verdict:
-    """What `verify` saw of one kind: files `sound`, paths `damaged`, leftovers `swept`, files without a checksum."""
+    """What `verify` saw of one kind: files `sound`, paths `damaged`, leftovers `swept`, files without a checksum.
+
+    deleted: whether the damaged ones are gone.
+    """
 
     kind: str
     sound: int
     damaged: tuple[Path, ...]
     swept: int
     unchecked: int
+    deleted: bool
 
 
 def verify(kind: str = ALL, delete: bool = False) -> Iterator[Verdict]:
     """Read every cached file of `kind` against its checksum and remove what killed runs left unfinished.
 
-    delete: damaged files too. A run would find them itself and make them again.
+    delete: damaged files too, but for those that a link leads to. A run would find them itself and make them again.
     Raises RadlibError for an unknown kind.
     """
     if kind not in (*KINDS, ALL):
         raise unknown_name("part of the cache", kind, (*KINDS, ALL))
     for name in KINDS if kind == ALL else (kind,):
         folder = assets.cache_place() / name
-        places = {folder, *(path.parent for path in _files(folder))}
+        mine = not folder.is_symlink()  # what a link leads to is another's: read, and left as it is
+        places = {folder, *(path.parent for path in _files(folder))} if mine else ()
         swept = sum(len(atomic.sweep(place)) for place in places if place.is_dir())
         verdicts = [(path, _sound(name, path)) for path in _checked(name, folder)]
         damaged = tuple(path for path, sound in verdicts if sound is False)
-        if delete:
+        deleted = delete and mine
+        if deleted:
             for path in damaged:
                 shutil.rmtree(path) if path.is_dir() else path.unlink(missing_ok=True)
         yield Verdict(
@@ -112,6 +122,7 @@ def verify(kind: str = ALL, delete: bool = False) -> Iterator[Verdict]:
             damaged,
             swept,
             sum(sound is None for _, sound in verdicts),
+            deleted,
         )
 
 
@@ -129,11 +140,6 @@ def _sound(kind: str, path: Path) -> bool | None:
     from radlib.data import standins
     from radlib.data.standins import marker
 
-    if kind == "standins":
-        return standins.sound(path) if standins.SUM in marker(path) else None
-    if kind == "assets":
-        member = {each.sha256[:12]: each for wheel in assets.WHEELS for each in wheel.members}.get(path.parent.name)
-        return assets.sound(path, member) if member else None
     by_ending: dict[str, Callable[[Path], bool | None]] = {
         ".safetensors": checked_array.sound,
         ".pt": _checkpoint,
@@ -142,7 +148,14 @@ def _sound(kind: str, path: Path) -> bool | None:
     }
     test = by_ending.get(path.suffix)
     try:
+        if kind == "standins":
+            return standins.sound(path) if standins.SUM in marker(path) else None
+        if kind == "assets":
+            member = {each.sha256[:12]: each for wheel in assets.WHEELS for each in wheel.members}.get(path.parent.name)
+            return assets.sound(path, member) if member else None
         return test(path) if test else None
+    except FileNotFoundError:  # another process has just taken it away
+        return None
     except OSError:
         return False
 
@@ -164,16 +177,26 @@ def _note(path: Path) -> bool:
 
 
 def _files(folder: Path) -> Iterator[Path]:
-    return (path for path in folder.rglob("*") if path.is_file()) if folder.is_dir() else iter(())
+    """Files below `folder`; what another process takes away meanwhile is left out."""
+    for here, _, names in os.walk(folder):
+        yield from (path for path in (Path(here, name) for name in names) if path.is_file())
 
 
-def verdict_in_words(found: Verdict, deleted: bool) -> str:
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
+def verdict_in_words(found: Verdict) -> str:
     """The lines that ``radlib cache verify`` prints of one kind."""
     words = f"{found.kind:14}{found.sound:>8,} sound"
     words += f", {found.unchecked:,} without a checksum" if found.unchecked else ""
     words += f", {found.swept:,} leftovers removed" if found.swept else ""
-    told = "deleted" if deleted else "damaged; the next run makes it again"
-    return privacy.public("\n".join([words, *(f"{'':14}{path}: {told}" for path in found.damaged)]))
+    told = "deleted" if found.deleted else "damaged; the next run makes it again"
+    root = assets.cache_place()  # below it names are hashes and numbers, which tell nothing of anybody
+    return "\n".join([words, *(f"{'':14}{path.relative_to(root)}: {told}" for path in found.damaged)])
 
 
 def in_words(found: Sequence[Shelf]) -> str:

@@ -309,9 +309,9 @@ def _cache_verify(given: argparse.Namespace) -> int:
 
     damaged = 0
     for found in cache.verify(given.kind, given.delete):
-        damaged += len(found.damaged)
-        print(cache.verdict_in_words(found, given.delete))
-    return int(damaged > 0 and not given.delete)
+        damaged += 0 if found.deleted else len(found.damaged)
+        print(cache.verdict_in_words(found))
+    return int(damaged > 0)
 
 
 if __name__ == "__main__":

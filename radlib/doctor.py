@@ -160,7 +160,10 @@ def _reach(about: str, address: str, otherwise: str) -> Line:
     """Whether `address`, or the proxy on the way to it, takes a connection within `SECONDS`."""
     import requests
 
-    parts = urlsplit(address)
+    try:
+        parts, _ = urlsplit(address), urlsplit(address).port
+    except ValueError as error:
+        return Line("note", about, f"its address is none ({error}); mend PIP_INDEX_URL or HF_ENDPOINT; {otherwise}")
     proxy = requests.utils.select_proxy(address, requests.utils.get_environ_proxies(address))
     there = urlsplit(proxy) if proxy else parts
     port = there.port or (443 if there.scheme == "https" else 80)

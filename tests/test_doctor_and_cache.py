@@ -59,6 +59,42 @@ def test_verify_finds_the_damaged_file_and_sweeps_the_leftover(filled, capsys):
     assert cli.main(["cache", "verify"]) == 0
 
 
+def test_verify_says_which_file_and_leaves_alone_what_a_link_leads_to(filled, capsys):
+    (filled / "squares").symlink_to(theirs := filled.parent / "theirs", target_is_directory=True)
+    theirs.mkdir()
+    (theirs / "a.safetensors").write_bytes(b"no array of ours")
+    (theirs / "x.part-00000000-999999999-00000000").write_bytes(b"half")
+    assert cli.main(["cache", "verify", "--delete"]) == 1
+    said = capsys.readouterr().out
+    assert "features/ab/1.safetensors: deleted" in said and "squares/a.safetensors: damaged" in said
+    assert len(list(theirs.iterdir())) == 2
+    (filled / "slices").write_bytes(b"a file where a folder belongs")
+    assert cli.main(["cache", "clear", "all"]) == 0
+    assert not (filled / "slices").exists() and (theirs / "a.safetensors").exists()
+
+
+def test_a_folder_that_vanishes_meanwhile_is_passed_over(filled, monkeypatch):
+    monkeypatch.setattr(
+        cache, "_files", lambda folder, found=cache._files: [*found(folder), folder / "gone" / "x.json"]
+    )
+    assert all(shelf.size >= 0 for shelf in cache.shelves())
+    assert [verdict.damaged for verdict in cache.verify("squares")] == [()]
+
+
+def test_a_device_is_not_replaced_by_a_file(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(OSError, match="no regular file"):
+        atomic.replace(tmp_path / "pipe", b"x")
+    assert not (tmp_path / "pipe").is_file() and len(list(tmp_path.iterdir())) == 1
+
+
+@pytest.mark.parametrize("address", ["http://[::1", "http://host:99999"])
+def test_doctor_says_that_an_address_is_none(monkeypatch, address):
+    monkeypatch.setenv("HF_ENDPOINT", address)
+    monkeypatch.setattr(doctor.socket, "create_connection", lambda *_, **__: pytest.fail("was asked"))
+    assert "mend PIP_INDEX_URL or HF_ENDPOINT" in doctor._reach("model hub", address, "").words
+
+
 def test_clear_deletes_one_part_or_all_and_never_what_a_link_leads_to(filled, capsys):
     (filled / "somebody else's").mkdir()
     (filled / assets.CACHE_TAG).touch()

@@ -110,7 +110,7 @@ def _record(out: Path) -> dict[str, str]:
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
         return {str(name): str(digest) for name, digest in record.items()}
-    except (ValueError, AttributeError) as error:
+    except (ValueError, AttributeError, RecursionError) as error:
         raise RadlibError(f"{path} is damaged; delete it to fetch the archives again.") from error
 
 

@@ -40,7 +40,7 @@ def of(name: str, root: Path, samples: pd.DataFrame) -> tuple[Origin, str]:
     if marker.is_file():
         try:
             return "stand-in", str(json.loads(marker.read_text(encoding="utf-8"))["note"])
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise RadlibError(f"{marker} is damaged; delete the cohort's folder and write it again.") from error
     expected, found = paper_counts(name).set_index("split"), counts(samples).set_index("split")
     known = expected[["images", "patients"]].stack()

@@ -182,8 +182,9 @@ def folder_of(dataset: Dataset, backbone: Backbone, layout: Layout, numerics: st
         return folder
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        if not (folder / "key.json").is_file():
-            atomic.replace(folder / "key.json", text.encode())
+        said = folder / "key.json"
+        if not said.is_file() or said.read_bytes() != text.encode():
+            atomic.replace(said, text.encode())
     except OSError as error:
         raise RadlibError(
             f"The cache folder {folder} cannot be written ({error.strerror}); set RADLIB_CACHE to one that can."

@@ -2,10 +2,10 @@
 
 import os
 import pickle
+import zipfile
 from pathlib import Path
 
 import torch
-from safetensors import SafetensorError
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
@@ -40,7 +40,9 @@ def load(path: Path, module: nn.Module) -> nn.Module:
         missing, unexpected = module.load_state_dict(state, strict=False)
     except pickle.UnpicklingError as error:  # its own words advise to let the file run code
         raise RadlibError(f"{path} holds no weights that can be read without running code in it.") from error
-    except (SafetensorError, OSError, EOFError, RuntimeError, ValueError) as error:
+    except RadlibError:
+        raise
+    except Exception as error:  # torch raises whatever a file that is none leads it to
         said = " ".join(str(error).split())[:200]
         raise RadlibError(f"{path} does not hold the weights of this network ({said}).") from error
     strange = [key for key in unexpected if not key.startswith(HEADS)]
@@ -53,9 +55,19 @@ def load(path: Path, module: nn.Module) -> nn.Module:
 
 
 def _torch_state(path: Path) -> dict[str, Tensor]:
+    _check_packed(path)
     content = torch.load(path, map_location="cpu", weights_only=True)
     for key in ("state_dict", "model"):
         content = content.get(key, content) if isinstance(content, dict) else content
-    if not isinstance(content, dict) or not all(isinstance(value, Tensor) for value in content.values()):
+    tensors = content.items() if isinstance(content, dict) else [(None, None)]
+    if not all(isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors):
         raise ValueError("it holds no state dict")
-    return content
+    return dict(tensors)
+
+
+def _check_packed(path: Path) -> None:
+    """Raise ValueError for a zip whose members are compressed: torch stores them as they are, a bomb does not."""
+    if zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as held:
+            if any(member.compress_type != zipfile.ZIP_STORED for member in held.infolist()):
+                raise ValueError("its members are compressed, which torch.save does not do")

@@ -66,6 +66,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
     part = atomic.unfinished(target, ".ipynb")
     try:
+        atomic.check_place(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic.sweep(target.parent)
         executed = papermill.execute_notebook(

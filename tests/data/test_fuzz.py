@@ -10,10 +10,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import WRITERS, picture, table, volume
 from PIL import Image
+from safetensors.torch import save_file
 from test_bombs import jpeg2000
 from test_dicom import GRID, save
 
@@ -21,6 +23,7 @@ from radlib import checked_array
 from radlib.data import brain_tumor, decathlon, dicom, manifest, pictures, splits, tables, volumes
 from radlib.data.catalog import open_dataset
 from radlib.errors import RadlibError
+from radlib.models import own_weights
 from radlib.report import plan, resources, result, run_all
 
 EXAMPLES = int(os.environ.get("RADLIB_FUZZ", "25"))
@@ -194,7 +197,19 @@ def _copy(name):
     return write
 
 
+def _weights(folder, name="w.pt"):
+    state = torch.nn.Linear(3, 2).state_dict()
+    save_file(state, folder / name) if name.endswith(".safetensors") else torch.save(state, folder / name)
+    return folder / name
+
+
+def _read_weights(path):
+    own_weights.load(path, torch.nn.Linear(3, 2))
+
+
 READERS = {
+    "weights": (_weights, _read_weights),
+    "weights, safetensors": (lambda folder: _weights(folder, "w.safetensors"), _read_weights),
     "settings": (_copy("paper.yaml"), plan.settings),
     "resources": (_copy("resources.csv"), lambda path: resources.read(path, ["table04"])),
     "DICOM of JPEG 2000": (_jpeg2000, _read_dicom),

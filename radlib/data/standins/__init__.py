@@ -38,7 +38,7 @@ def marker(folder: Path) -> dict[str, object]:
     """What `STANDIN.json` in `folder` says; empty when there is none or it cannot be read."""
     try:
         read = json.loads((Path(folder) / MARKER).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return read if isinstance(read, dict) else {}
 
