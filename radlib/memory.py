@@ -15,15 +15,18 @@ SECONDS_BETWEEN_LOOKS = 0.02
 MB = 1e6
 SMALL = 1 << 29  # bytes for which free memory is not asked after: 512 MB
 
-LIMITS = ("/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory.current")  # of a container, of a Slurm job
+# Control groups, which bound containers and jobs of Slurm: where they lie, and the files of a group's limit, of what it
+# holds and of what of that are pages of files that it can let go (version 2, and 1 of older systems).
+GROUPS, MINE = Path("/sys/fs/cgroup"), Path("/proc/self/cgroup")
+VERSIONS = (
+    ("", "memory.max", "memory.current", "inactive_file"),
+    ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+)
 
 
 def free_bytes() -> int:
-    """Bytes that this process may still take: the system's, or what its container or its own limits leave."""
-    free = [int(psutil.virtual_memory().available)]
-    with contextlib.suppress(OSError, ValueError):  # no such files, or "max"
-        most, held = (int(Path(path).read_text()) for path in LIMITS)
-        free.append(most - held)
+    """Bytes that this process may still take: the system's, or what its container, job or own limits leave."""
+    free = [int(psutil.virtual_memory().available), *_left_by_groups()]
     with contextlib.suppress(ImportError):  # Windows has no limits of this kind
         import resource
 
@@ -31,6 +34,24 @@ def free_bytes() -> int:
         if most != resource.RLIM_INFINITY:
             free.append(most - int(psutil.Process().memory_info().vms))
     return max(0, min(free))
+
+
+def _left_by_groups() -> Iterator[int]:
+    """Bytes that each control group which holds this process leaves, its own and those around it."""
+    mine: dict[str, str] = {}
+    with contextlib.suppress(OSError):  # Linux alone has them; a line is ``4:memory:/a/b``, or ``0::/a/b``
+        for line in MINE.read_text().splitlines():
+            _, kinds, place = line.split(":", 2)
+            mine.update(dict.fromkeys(kinds.split(","), place))
+    for kind, limit, current, pages in VERSIONS:
+        places = [mine[kind].strip("/")] if kind in mine else []
+        while places:
+            group = GROUPS / kind / places[-1]
+            with contextlib.suppress(OSError, ValueError):  # no such files, or "max"
+                held = int((group / current).read_text())
+                counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
+                yield int((group / limit).read_text()) - held + int(counts.get(pages, 0))
+            places = [places[-1].rpartition("/")[0]] if places[-1] else []
 
 
 def check_room(path: Path, needed: int) -> None:

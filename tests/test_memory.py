@@ -34,6 +34,28 @@ def test_the_peak_is_known_after_an_error():
 
 
 @pytest.mark.parametrize(
+    ("kind", "limit", "current", "pages"),
+    [
+        ("", "memory.max", "memory.current", "inactive_file"),
+        ("memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "total_inactive_file"),
+    ],
+)
+def test_the_tightest_group_around_a_job_counts(tmp_path, monkeypatch, kind, limit, current, pages):
+    (tmp_path / "mine").write_text(f"9:cpu:/else\n4:{kind}:/slurm/job_7/step_0\n")
+    for group, most in (("", "max"), ("slurm", "9000"), ("slurm/job_7", "1000"), ("slurm/job_7/step_0", "max")):
+        place = tmp_path / kind / group
+        place.mkdir(parents=True, exist_ok=True)
+        (place / limit).write_text(f"{most}\n")
+        (place / current).write_text("600\n")
+        (place / "memory.stat").write_text(f"anon 1\n{pages} 150\n")
+    monkeypatch.setattr(memory, "GROUPS", tmp_path)
+    monkeypatch.setattr(memory, "MINE", tmp_path / "mine")
+    assert memory.free_bytes() == 1000 - 600 + 150
+    (tmp_path / "mine").unlink()
+    assert memory.free_bytes() > 10**7
+
+
+@pytest.mark.parametrize(
     ("size", "words"),
     [
         (0, "0 B"),

@@ -593,7 +593,7 @@ def wrong_parameters() -> Iterator[tuple[str, object, str]]:
         "epochs": (0, "x"),
     }.items():
         for value in values:
-            yield name, value, f"({name}|{'|'.join(WORDS.get(name, ('-',)))})"
+            yield name, value, "|".join((name, *WORDS.get(name, ())))
 
 
 WORDS = {"datasets": ("dataset",), "backbones": ("backbone",), "image_size": ("px",), "device": ("device",)}
