@@ -31,6 +31,7 @@ import numpy as np
 import pandas as pd
 import torch
 from PIL import Image
+from tqdm import tqdm
 
 from radlib import assets, download
 from radlib.data import mask_squares, slice_cache, squares, standins
@@ -363,8 +364,9 @@ def two_at_once(name: str, folder: Path) -> bool:
 
 
 def prepare() -> None:
-    """What is done before anything is forked."""
+    """What is done before anything is forked; no thread may hold a lock then that the child would wait for."""
     global ADDRESS
+    tqdm.monitor_interval = 0
     torch.set_num_threads(1)
     runtime.name = lambda device="auto": "torch-float32"  # OpenVINO would compile anew in every process, for longer
     ADDRESS = ADDRESS or serve()

@@ -1,6 +1,6 @@
 """SIGKILL at random moments, a few in the suite; `benchmarks/kills.py` has more."""
 
-import importlib.util
+import json
 import os
 import shutil
 import signal
@@ -11,33 +11,30 @@ from pathlib import Path
 
 import pytest
 
+# 21 kills; those of stand-ins and of papermill take minutes and are the script's alone.
+WORK, KILLS = ("download", "slices", "squares", "features", "probe", "decoder", "site"), 3
 SCRIPT = Path(__file__).resolve().parents[1] / "benchmarks" / "kills.py"
 
 
 @pytest.fixture(scope="module")
-def kills():
-    """The script, with what it forks from made ready."""
+def rows(tmp_path_factory):
+    """What the script says of each kind of work; in a process of its own, since it forks, and tests leave threads."""
     if not hasattr(os, "fork"):
         pytest.skip("this system cannot fork")
-    spec = importlib.util.spec_from_file_location("kills", SCRIPT)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["kills"] = module  # dataclasses look their module up
-    spec.loader.exec_module(module)
-    known, name, threads = module.assets.WHEELS, module.runtime.name, module.torch.get_num_threads()
-    module.prepare()
-    yield module
-    module.assets.WHEELS, module.runtime.name = known, name
-    module.torch.set_num_threads(threads)
+    told = tmp_path_factory.mktemp("kills") / "rows.json"
+    command = [sys.executable, SCRIPT, "--kills", str(KILLS), "--json", told, "--only", *WORK]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+    return {row["work"]: row for row in json.loads(told.read_text())}
 
 
-# 31 kills; those of stand-ins and of papermill take minutes and are the script's alone.
-KILLS = {"download": 5, "slices": 5, "squares": 5, "features": 3, "probe": 3, "decoder": 3, "site": 7}
+@pytest.mark.parametrize("work", WORK)
+def test_killed_work_ends_the_same_when_it_is_begun_again(rows, work):
+    assert rows[work]["survived"] == rows[work]["kills"] == KILLS
 
 
-@pytest.mark.parametrize("work", KILLS)
-def test_killed_work_ends_the_same_when_it_is_begun_again(kills, tmp_path, work):
-    row = kills.kill_all(work, kills=KILLS[work], seed=0, folder=tmp_path)
-    assert row.survived == row.kills == KILLS[work]
+@pytest.mark.parametrize("work", [work for work in WORK if work != "site"])
+def test_two_processes_that_fill_one_cache_do_no_harm(rows, work):
+    assert rows[work]["two_at_once"] is True
 
 
 def test_a_site_that_is_killed_while_it_is_built_leaves_the_one_of_before(tmp_path):
@@ -66,8 +63,3 @@ def test_a_site_that_is_killed_while_it_is_built_leaves_the_one_of_before(tmp_pa
     assert (tmp_path / "_build/html/index.html").read_text() == "old\n"
     assert build("new", "0").wait() == 0
     assert (tmp_path / "_build/html/index.html").read_text() == "new\n"
-
-
-@pytest.mark.parametrize("work", ["download", "slices", "squares", "features", "decoder"])
-def test_two_processes_that_fill_one_cache_do_no_harm(kills, tmp_path, work):
-    assert kills.two_at_once(work, tmp_path)
