@@ -117,6 +117,7 @@ def test_a_page_that_fails_says_so_stops_no_other_and_is_tried_again(ask, capsys
     assert "table04 failed, its page says so" in (said := capsys.readouterr().err) and "3.png" in said
     assert failed_page.sentence_of(tmp_path / "_build/notebooks/table02_backbones.ipynb") == ""
     made = tmp_path / "_build/notebooks/table04_linear_probing.ipynb"
+    assert str(clinic.parent) not in made.read_text()
     assert "3.png" in failed_page.sentence_of(made) and made.stat().st_mtime == 0
     assert ask("-n", pages=("table02", "table04")) == 0
     assert "The last run failed" in (told := capsys.readouterr().out) and "table02" not in told

@@ -2,6 +2,7 @@
 
 import contextlib
 import hashlib
+import html
 import json
 import os
 import shutil
@@ -160,11 +161,11 @@ def _told(error: PapermillExecutionError | DeadKernelError, notebook: Path, part
 
 def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
     """`notebook` without progress bars, widget state, and folders of the machine it ran on."""
-    private = {
-        value: f"…/{Path(value).name}"
-        for value in notebook.metadata.get("papermill", {}).get("parameters", {}).values()
-        if isinstance(value, str) and os.path.isabs(value)
-    }
+    private = {}
+    for value in notebook.metadata.get("papermill", {}).get("parameters", {}).values():
+        if isinstance(value, str) and os.path.isabs(value):
+            for write in (str, html.escape, _as_python, lambda text: html.escape(text, quote=False)):
+                private[write(value)] = write(f"…/{Path(value).name}")
     notebook.metadata.pop("widgets", None)
     kept = notebook.metadata.get("papermill", {})
     notebook.metadata["papermill"] = {key: kept[key] for key in KEPT_METADATA if key in kept}
@@ -175,10 +176,23 @@ def clean(notebook: nbformat.NotebookNode) -> nbformat.NotebookNode:
             cell.outputs = [out for out in cell.outputs if out.get("name") != "stderr" and not _is_only_widget(out)]
             for out in cell.outputs:
                 out.get("data", {}).pop(WIDGET, None)  # what a page shows in its place stays
-    text = nbformat.writes(notebook)
-    for folder, shown in private.items():
-        text = text.replace(json.dumps(folder, ensure_ascii=False)[1:-1], shown)
-    return nbformat.reads(text, as_version=4)
+    return nbformat.from_dict(_replaced(notebook, private))
+
+
+def _as_python(text: str) -> str:
+    """As it stands between the quotes of a literal that papermill writes."""
+    return text.replace("\\", "\\\\").replace('"', '\\"')
+
+
+def _replaced(value: Any, words: Mapping[str, str]) -> Any:
+    """`value` with `words` replaced in every text in it."""
+    if isinstance(value, str):
+        for word, other in words.items():
+            value = value.replace(word, other)
+        return value
+    if isinstance(value, dict):
+        return {key: _replaced(inner, words) for key, inner in value.items()}
+    return [_replaced(inner, words) for inner in value] if isinstance(value, list) else value
 
 
 def _is_only_widget(output: dict[str, Any]) -> bool:

@@ -234,7 +234,7 @@ def test_two_deviations_about_the_mean_become_0_and_1():
 def test_more_components_leave_the_first_three_and_their_colours():
     tokens, _ = scans()
     three, six = picture(tokens), picture(tokens, k=6)
-    np.testing.assert_array_equal(three.rgb, six.rgb)
+    np.testing.assert_allclose(three.rgb, six.rgb, rtol=0, atol=1e-12)  # the last bit moves with the machine
     assert six.scores.shape[-1] == 6
 
 
