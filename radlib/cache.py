@@ -62,11 +62,10 @@ def clear(kind: str) -> int:
     if kind not in (*KINDS, ALL):
         raise unknown_name("part of the cache", kind, (*KINDS, ALL))
     freed, root = 0, assets.cache_dir()
-    strange = sorted(path.name for path in root.iterdir() if path.name not in KINDS)
-    if strange and assets.CACHE_TAG not in strange:  # RADLIB_CACHE may name somebody's project, with a folder "weights"
+    if not (root / assets.CACHE_TAG).is_file():  # RADLIB_CACHE may name somebody's project, with a folder "weights"
         raise RadlibError(
-            f"{root} holds '{strange[0]}' too, which is not radlib's, so nothing is deleted there; delete by hand, or "
-            "let RADLIB_CACHE name a folder of its own."
+            f"{root} is not marked as a cache (it has no {assets.CACHE_TAG}), so nothing is deleted; do it by hand, "
+            "or let RADLIB_CACHE name a folder of its own."
         )
     for name in KINDS if kind == ALL else (kind,):
         folder = root / name

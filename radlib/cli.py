@@ -11,6 +11,8 @@ from typing import Any
 from radlib import __version__, strict_yaml
 from radlib.errors import RadlibError, plain
 
+NO_MEMORY = "can't allocate memory"  # torch's words, in a RuntimeError
+
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command; 0 when done, 2 after one sentence on what is wrong, 130 when interrupted."""
@@ -44,7 +46,9 @@ def _told(given: argparse.Namespace) -> int:
     except RadlibError as error:
         print(f"radlib: {error}", file=sys.stderr)
         return 2
-    except MemoryError:
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
+            raise
         print(
             "radlib: memory is full; end other programs, or ask for smaller images: finished features and epochs are "
             "kept and the same command goes on from there.",

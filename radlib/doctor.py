@@ -165,7 +165,10 @@ def _reach(about: str, address: str, otherwise: str) -> Line:
     except ValueError as error:
         return Line("note", about, f"its address is none ({error}); mend PIP_INDEX_URL or HF_ENDPOINT; {otherwise}")
     proxy = requests.utils.select_proxy(address, requests.utils.get_environ_proxies(address))
-    there = urlsplit(proxy) if proxy else parts
+    try:
+        there, _ = urlsplit(proxy or address), urlsplit(proxy or address).port
+    except ValueError as error:
+        return Line("note", about, f"the address of its proxy is none ({error}); mend HTTPS_PROXY; {otherwise}")
     port = there.port or (443 if there.scheme == "https" else 80)
     host = parts.hostname or ""  # alone: an address may hold a password
     try:

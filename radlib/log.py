@@ -18,8 +18,8 @@ MOST = 2_000_000  # characters kept; of a longer run the end, where the fault is
 class _Kept:
     """The file: lines made public as they come, so that a run that is killed leaves what it said."""
 
-    def __init__(self, file: TextIO, private: Sequence[Path]) -> None:
-        self.file, self.private = file, private
+    def __init__(self, file: io.FileIO, private: Sequence[Path]) -> None:
+        self.file, self.private, self.cut = file, private, False
         self.lines: list[str] = []
         self.size, self.begun = 0, ""
 
@@ -36,12 +36,17 @@ class _Kept:
         if self.size > MOST:
             self.lines = ["(what was said before is left out)\n", *self.lines[len(self.lines) // 2 :]]
             self.size = sum(map(len, self.lines))
-            self.file.seek(0)
-            self.file.truncate()
-            self.file.writelines(self.lines)
+            with contextlib.suppress(OSError):
+                self.file.truncate(0)
+            self._append("".join(self.lines))
         else:
-            self.file.write(line)
-        self.file.flush()
+            self._append(line)
+
+    def _append(self, text: str) -> None:
+        try:
+            self.file.write(text.encode(errors="replace"))
+        except OSError:  # the run matters more than its log
+            self.cut = True
 
     def end(self) -> None:
         self.add("\n" if self.begun else "")
@@ -81,7 +86,7 @@ def to(path: Path, arguments: Sequence[str], private: Sequence[Path] = ()) -> It
     except OSError as error:
         raise RadlibError(f"The log {path} cannot be written ({error.strerror}); name another file.") from error
     out, err = sys.stdout, sys.stderr
-    with open(path, "w", encoding="utf-8", errors="replace") as file:
+    with open(path, "ab", buffering=0) as file:
         kept = _Kept(file, private)
         kept.add("$ radlib " + " ".join(arguments) + f"\n\n{doctor.in_words(doctor.look(network=False))}\n\n")
         sys.stdout, sys.stderr = _Both(out, kept), _Both(err, kept)
@@ -93,6 +98,8 @@ def to(path: Path, arguments: Sequence[str], private: Sequence[Path] = ()) -> It
         finally:
             sys.stdout, sys.stderr = out, err
             kept.end()
+            if kept.cut:
+                print(f"radlib: there was no room for all of the log {path}.", file=sys.stderr)
 
 
 def is_kept() -> bool:

@@ -15,8 +15,14 @@ def read(text: str) -> object:
         if _count(yaml.compose(text, yaml.SafeLoader), {}) > MOST_VALUES:
             raise ValueError(f"it holds more than {MOST_VALUES:,} values; write less")
         return yaml.safe_load(text)
-    except (yaml.YAMLError, RecursionError) as error:
-        raise ValueError(" ".join(str(error).split())) from error
+    except (
+        yaml.YAMLError,
+        RecursionError,
+        LookupError,
+        AttributeError,
+        TypeError,
+    ) as error:  # of tags such as !!bool x
+        raise ValueError(" ".join(str(error).split()) or "it is no value") from error
 
 
 def _count(node: yaml.Node | None, counted: dict[int, int]) -> int:

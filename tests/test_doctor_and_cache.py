@@ -23,6 +23,7 @@ def filled(tmp_path, monkeypatch):
     downloads.mkdir()
     (downloads / "theirs").write_text("not to be deleted")
     (folder / "assets").symlink_to(downloads)
+    (folder / assets.CACHE_TAG).touch()
     for k in range(2):
         checked_array.write(place / f"{k}.safetensors", np.ones((3, 4), np.float32))
     content = bytearray((place / "1.safetensors").read_bytes())
@@ -97,7 +98,6 @@ def test_doctor_says_that_an_address_is_none(monkeypatch, address):
 
 def test_clear_deletes_one_part_or_all_and_never_what_a_link_leads_to(filled, capsys):
     (filled / "somebody else's").mkdir()
-    (filled / assets.CACHE_TAG).touch()
     assert cli.main(["cache", "clear", "features"]) == 0
     assert not (filled / "features").exists() and (filled / "assets").exists()
     assert cli.main(["cache", "clear", "all"]) == 0
@@ -110,10 +110,9 @@ def test_clear_deletes_one_part_or_all_and_never_what_a_link_leads_to(filled, ca
 def test_a_folder_that_is_not_radlibs_alone_is_never_cleared(tmp_path, monkeypatch, capsys):
     (tmp_path / "weights").mkdir()
     (tmp_path / "weights" / "mine.pt").write_bytes(b"a year of work")
-    (tmp_path / "train.py").touch()
     monkeypatch.setenv("RADLIB_CACHE", str(tmp_path))
     assert cli.main(["cache", "clear", "all"]) == 2
-    assert "holds 'train.py' too, which is not radlib's" in capsys.readouterr().err
+    assert "is not marked as a cache (it has no CACHEDIR.TAG), so nothing" in capsys.readouterr().err
     assert (tmp_path / "weights" / "mine.pt").exists()
     monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "new"))
     assets.cache_dir()

@@ -6,11 +6,13 @@ next one, and are unpacked into a hidden folder beside their place, so that noth
 
 import errno
 import json
+import lzma
 import os
 import shutil
 import tarfile
 import tomllib
 import zipfile
+import zlib
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path, PurePosixPath
@@ -26,6 +28,17 @@ from radlib.memory import amount
 
 RECORD = "FETCHED.json"  # what was received, with its sha256: a later fetch trusts and compares
 UNPACKED = 2.2  # disk needed for an archive of 1 byte: itself and its files
+# What zipfile and tarfile raise for damaged, encrypted and unknown archives.
+DAMAGED = (
+    zipfile.BadZipFile,
+    tarfile.TarError,
+    zlib.error,
+    lzma.LZMAError,
+    EOFError,
+    RuntimeError,
+    IndexError,
+    ValueError,
+)
 
 
 @dataclass(frozen=True)
@@ -180,7 +193,7 @@ def _unpack(path: Path, out: Path) -> None:
             )
         for child in sorted(hidden.iterdir()):
             _merge(child, out / child.name)
-    except (zipfile.BadZipFile, tarfile.TarError, EOFError) as error:
+    except (*DAMAGED, FileExistsError, NotADirectoryError, IsADirectoryError) as error:  # one member below another file
         path.unlink(missing_ok=True)
         raise RadlibError(f"{path} is damaged ({error}) and was deleted; run again.") from error
     finally:
@@ -198,7 +211,7 @@ def _merge(child: Path, target: Path) -> None:
 
 def _leaves(name: str) -> bool:
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0] if path.parts else False
+    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0] if path.parts else True
 
 
 def _refuse(names: list[str], path: Path) -> None:

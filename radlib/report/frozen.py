@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, Field
 
-from radlib.errors import RadlibError
+from radlib.errors import RadlibError, plain
 from radlib.evaluate import features, patch_tokens
 from radlib.evaluate.frozen_shards import WHOLE, Part
 from radlib.models import backbones, runtime
@@ -79,7 +79,7 @@ def compute(asked: Frozen, part: Part = WHOLE, progress: bool = True) -> str:
         found = features.extract(dataset, backbone, **how)
     what = "patch tokens" if asked.blocks else "features"
     mine = "" if part.of == 1 else f", part {part.number} of {part.of}"
-    return (
+    return plain(
         f"{dataset.title} x {asked.backbone} at {asked.image_size} px, {what}{mine}: "
         f"{len(found.shards)} shards, {found.computed:,} images computed in {found.seconds:.1f} s ({found.runtime}), "
         f"in {found.folder.parent.name}/{found.folder.name}"

@@ -22,6 +22,7 @@ from radlib.report import failed_page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
+NO_MEMORY = "can't allocate memory"  # torch's words on a CPU, in a RuntimeError
 LESS_MEMORY = (
     "what is finished is kept and the same command goes on from there: end other programs, or ask for less (a smaller "
     "image_size or batch_size, fewer datasets or backbones)"
@@ -154,7 +155,7 @@ def _told(error: PapermillExecutionError | DeadKernelError, notebook: Path, part
         return f"{error.evalue} ({where})"
     failed = target.with_name(f"{target.stem}.failed.ipynb")
     shutil.copyfile(part, failed)
-    if error.ename in OUT_OF_MEMORY:
+    if error.ename in OUT_OF_MEMORY or NO_MEMORY in str(error.evalue):
         return f"C{where[1:]} ran out of memory; {LESS_MEMORY} (see {failed})."
     return f"C{where[1:]} failed with {error.ename}: {error.evalue}; see {failed}."
 

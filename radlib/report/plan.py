@@ -6,6 +6,7 @@ The file is plain JSON, so that the scheduler need not import radlib: on a clust
 import ast
 import hashlib
 import os
+import re
 import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
@@ -24,6 +25,7 @@ from radlib.report.parameters import list_of_names
 
 IMAGES_A_JOB = 8192  # of the paper's cohorts, half an hour of a ViT-L on one GPU; shards stay what a killed job loses
 MOST_SETTINGS = 100_000  # bytes of a file of settings; the paper's has 3,000
+LONGEST_NAME = 60  # characters of a backbone's name in a file's
 STANDIN_PARTS = 2  # a stand-in has a few hundred images: two jobs, so that it goes the way that real data go
 EVERY_PAGE = "all"  # in a file of settings: parameters of every page that knows them
 DATASETS = ("datasets", "mask_datasets")  # parameters that name datasets
@@ -161,9 +163,10 @@ def _merged(by_page: Mapping[str, Sequence[Frozen]]) -> dict[str, list[Frozen]]:
 
 
 def _key(one: Frozen) -> str:
-    """A name for people that tells `one` from all others, fit for a file."""
+    """A name for people that tells `one` from all others, fit for a file and a shell, whatever its parts are called."""
     rest = hashlib.sha256(repr(asdict(one)).encode()).hexdigest()[:8]
-    return f"{one.dataset}.{one.backbone.replace(':', '-')}.{one.image_size}.{one.kind}.{rest}"
+    backbone = re.sub(r"[^A-Za-z0-9_.-]+", "-", one.backbone).strip(".-")[:LONGEST_NAME]
+    return f"{one.dataset}.{backbone}.{one.image_size}.{one.kind}.{rest}"
 
 
 def _job(one: Frozen) -> dict[str, Any]:
