@@ -84,7 +84,8 @@ def _say_what_is_stale(command: list[str], again: dict[str, str]) -> int:
         print(done.stdout)
         return done.returncode
     jobs = [match.groups() for match in JOB.finditer(done.stdout)]
-    for rule, output, reason in jobs:
+    for rule, told, reason in jobs:
+        output = told.removesuffix(" (update)")  # said of what stays until the job has renamed something over it
         named, _, files = again.get(output, reason).partition(": ")
         names = [str(Path(file).name) for file in files.split(", ") if file]
         shown = ", ".join(names[:SHOWN]) + (f" and {len(names) - SHOWN} more" if len(names) > SHOWN else "")

@@ -1,6 +1,7 @@
 """The plan of the book: every page, what it reads, and who computes it, from parameters alone."""
 
 import json
+import re
 import shlex
 from pathlib import Path
 
@@ -165,3 +166,20 @@ def test_the_papers_settings_leave_no_stand_ins_shortcut():
     for name, values in given.items():
         known = plan._parameters(plan.page.notebooks()[name])
         assert not short & set(known) - set(values), name
+
+
+def test_a_backbone_called_like_a_command_or_a_path_names_no_file_and_no_command():
+    backbone = "file:../x y$(touch owned);.pt=resnet18"
+    found = plan.plan(
+        ["table04"], {"table04": {"backbones": [backbone], "datasets": ["brain_tumor"], "image_size": 32}}
+    )
+    (key,) = found["frozen"]
+    assert re.fullmatch(r"brain_tumor\.[\w.-]+", key) and ".." not in key
+    assert backbone in shlex.split(found["frozen"][key]["arguments"])
+
+
+@pytest.mark.parametrize("value", ["!!bool x", "!!timestamp x", '!!int ""', '!!float ""', "!!set 1"])
+def test_a_tag_of_yaml_that_does_not_fit_is_refused(tmp_path, value):
+    (tmp_path / "settings.yaml").write_text(f"table04: {{data_note: {value}}}")
+    with pytest.raises(RadlibError, match="cannot be read as YAML"):
+        plan.settings(tmp_path / "settings.yaml")
