@@ -211,7 +211,7 @@ def _merge(child: Path, target: Path) -> None:
 
 def _leaves(name: str) -> bool:
     path = PurePosixPath(name.replace("\\", "/"))
-    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0] if path.parts else True
+    return path.is_absolute() or ".." in path.parts or ":" in path.parts[0] if path.parts else False
 
 
 def _refuse(names: list[str], path: Path) -> None:

@@ -154,6 +154,9 @@ def test_an_archive_that_climbs_out_is_refused(tmp_path, server, listed, name):
 def test_a_tar_archive_is_unpacked_and_one_with_links_refused(tmp_path, server, listed, kind):
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode="w") as archive:
+        here = tarfile.TarInfo("./")  # as `tar cf x.tar .` begins
+        here.type, here.mode = tarfile.DIRTYPE, 0o755
+        archive.addfile(here)
         about = tarfile.TarInfo("Task02_Heart/dataset.json")
         about.size = 2
         archive.addfile(about, io.BytesIO(b"{}"))
