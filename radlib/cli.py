@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from radlib import __version__, strict_yaml
-from radlib.errors import RadlibError, plain
-
-NO_MEMORY = "can't allocate memory"  # torch's words, in a RuntimeError
+from radlib.errors import NO_MEMORY, RadlibError, plain
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import psutil
 
@@ -156,17 +156,24 @@ def _index() -> str:
     return os.environ.get("PIP_INDEX_URL") or "https://pypi.org/simple"
 
 
+def _split(address: str) -> SplitResult:
+    """The parts of `address`; raises ValueError also for a port, which urlsplit leaves to later."""
+    parts = urlsplit(address)
+    _ = parts.port
+    return parts
+
+
 def _reach(about: str, address: str, otherwise: str) -> Line:
     """Whether `address`, or the proxy on the way to it, takes a connection within `SECONDS`."""
     import requests
 
     try:
-        parts, _ = urlsplit(address), urlsplit(address).port
+        parts = _split(address)
     except ValueError as error:
         return Line("note", about, f"its address is none ({error}); mend PIP_INDEX_URL or HF_ENDPOINT; {otherwise}")
     proxy = requests.utils.select_proxy(address, requests.utils.get_environ_proxies(address))
     try:
-        there, _ = urlsplit(proxy or address), urlsplit(proxy or address).port
+        there = _split(proxy) if proxy else parts
     except ValueError as error:
         return Line("note", about, f"the address of its proxy is none ({error}); mend HTTPS_PROXY; {otherwise}")
     port = there.port or (443 if there.scheme == "https" else 80)

@@ -4,6 +4,7 @@ import difflib
 from collections.abc import Iterable
 
 MOST_LISTED = 40  # names in one sentence; patients can be thousands
+NO_MEMORY = "can't allocate memory"  # torch's words on a CPU, in a RuntimeError
 BEGINNING, END = 1_500, 500  # characters of a sentence that are kept, where a stranger's word in it is a book
 
 

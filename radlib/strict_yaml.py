@@ -1,7 +1,15 @@
 """YAML as a reader types it: values and nothing that only looks like one."""
 
+from pathlib import Path
+
 import yaml
 
+from radlib import regular_file
+from radlib.errors import RadlibError
+
+# What PyYAML raises for what is no YAML, for depth, and for tags that do not fit, such as ``!!bool x``.
+ODD = (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError)
+MOST_BYTES = 100_000  # of a file; the paper's settings have 3,000
 MOST_VALUES = 10_000  # with every reference *name written out; the paper's settings have 250
 
 
@@ -15,14 +23,16 @@ def read(text: str) -> object:
         if _count(yaml.compose(text, yaml.SafeLoader), {}) > MOST_VALUES:
             raise ValueError(f"it holds more than {MOST_VALUES:,} values; write less")
         return yaml.safe_load(text)
-    except (
-        yaml.YAMLError,
-        RecursionError,
-        LookupError,
-        AttributeError,
-        TypeError,
-    ) as error:  # of tags such as !!bool x
+    except ODD as error:
         raise ValueError(" ".join(str(error).split()) or "it is no value") from error
+
+
+def read_file(path: Path) -> object:
+    """What the YAML file `path` says; raises RadlibError, naming it, where `read` or `regular_file.read` refuses."""
+    try:
+        return read(regular_file.read(path, MOST_BYTES).decode("utf-8-sig"))
+    except ValueError as error:
+        raise RadlibError(f"{path} cannot be read as YAML ({error}); mend it.") from error
 
 
 def _count(node: yaml.Node | None, counted: dict[int, int]) -> int:

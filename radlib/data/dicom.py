@@ -113,13 +113,14 @@ def _check_packed_size(path: Path, frame: int) -> None:
     A decoder goes by the frame's, and would take the memory for it before pydicom compares the two.
     """
     try:
-        with warnings.catch_warnings(), open(path, "rb") as file:
+        with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             if not pydicom.filereader.read_file_meta_info(path).TransferSyntaxUID.name.startswith("JPEG"):
                 return
-            about = read_partial(file, stop_when=lambda tag, kind, length: tag in PIXELS)
-            file.seek(PIXELS_HEAD, os.SEEK_CUR)
-            packed = get_frame(file, frame, number_of_frames=int(about.get("NumberOfFrames") or 1))
+            with open(path, "rb") as file:
+                about = read_partial(file, stop_when=lambda tag, kind, length: tag in PIXELS)
+                file.seek(PIXELS_HEAD, os.SEEK_CUR)
+                packed = get_frame(file, frame, number_of_frames=int(about.get("NumberOfFrames") or 1))
             with Image.open(io.BytesIO(packed), formats=("JPEG", "JPEG2000")) as inner:
                 said, promised = inner.size, (int(about.Columns), int(about.Rows))
     except Exception:  # not to be opened here: the decoder says why

@@ -17,12 +17,11 @@ from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from radlib import atomic
-from radlib.errors import RadlibError, unknown_name
+from radlib.errors import NO_MEMORY, RadlibError, unknown_name
 from radlib.report import failed_page
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
-NO_MEMORY = "can't allocate memory"  # torch's words on a CPU, in a RuntimeError
 LESS_MEMORY = (
     "what is finished is kept and the same command goes on from there: end other programs, or ask for less (a smaller "
     "image_size or batch_size, fewer datasets or backbones)"

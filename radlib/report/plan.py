@@ -16,7 +16,7 @@ from typing import Any, cast
 import papermill
 import yaml
 
-from radlib import assets, regular_file, strict_yaml
+from radlib import assets, strict_yaml
 from radlib.data import catalog, open_scans, origin, standins
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import page, reads
@@ -24,7 +24,6 @@ from radlib.report.frozen import Frozen
 from radlib.report.parameters import list_of_names
 
 IMAGES_A_JOB = 8192  # of the paper's cohorts, half an hour of a ViT-L on one GPU; shards stay what a killed job loses
-MOST_SETTINGS = 100_000  # bytes of a file of settings; the paper's has 3,000
 LONGEST_NAME = 60  # characters of a backbone's name in a file's
 STANDIN_PARTS = 2  # a stand-in has a few hundred images: two jobs, so that it goes the way that real data go
 EVERY_PAGE = "all"  # in a file of settings: parameters of every page that knows them
@@ -73,10 +72,7 @@ def plan(
 
 def settings(path: Path) -> dict[str, dict[str, Any]]:
     """A YAML file of settings: page, or ``all`` -> parameters; raises RadlibError if it is none."""
-    try:
-        read = strict_yaml.read(regular_file.read(path, MOST_SETTINGS).decode("utf-8-sig"))
-    except ValueError as error:
-        raise RadlibError(f"{path} cannot be read as YAML ({' '.join(str(error).split())}); mend it.") from error
+    read = strict_yaml.read_file(path)
     tables = [read, *read.values()] if isinstance(read, dict) else [read]
     if not all(isinstance(table, dict) and all(isinstance(name, str) for name in table) for table in tables):
         raise RadlibError(f"{path} is no table of pages; write a page's name and below it its parameters.")

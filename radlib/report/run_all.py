@@ -21,14 +21,13 @@ from typing import IO, Any
 import psutil
 import torch
 
-from radlib import assets, atomic, log, regular_file, strict_yaml
+from radlib import assets, atomic, log, strict_yaml
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import failed_page, page, resources
 
 WORKFLOW = Path(__file__).resolve().parents[2] / "workflow"
 WORK = Path("_build/scale")  # plan, reports of checks, stamps of features, logs
 SOURCES = ("radlib", "results/published")  # below the checkout
-MOST_PROFILE = 100_000  # bytes of a profile's config.yaml
 SHOWN = 3  # files that a reason names
 JOB = re.compile(r"^rule (\w+):\n.*?^    output: (.*?)\n.*?^    reason: (.*?)$", re.MULTILINE | re.DOTALL)
 
@@ -114,11 +113,7 @@ def _profile(name: str) -> Path:
 
 def _check_cluster(folder: Path) -> None:
     """Raise RadlibError when the profile in `folder` submits to Slurm and none answers here."""
-    config = folder / "config.yaml"
-    try:
-        settings = strict_yaml.read(regular_file.read(config, MOST_PROFILE).decode())
-    except ValueError as error:
-        raise RadlibError(f"{config} cannot be read as YAML ({error}); mend it.") from error
+    settings = strict_yaml.read_file(folder / "config.yaml")
     if not isinstance(settings, dict) or settings.get("executor") != "slurm":
         return
     missing = [program for program in ("sbatch", "sinfo") if shutil.which(program) is None]
