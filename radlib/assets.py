@@ -126,7 +126,7 @@ def _place(folder: Path, member: Member) -> Path:
     return folder / member.sha256[:12] / Path(member.path).name
 
 
-_trusted: set[tuple[Path, int, int]] = set()  # files that this process found sound: path, size, time of last change
+_trusted: set[tuple[Path, int, int, int]] = set()  # files this process found sound: path, size, times of last change
 
 
 def _present(path: Path, member: Member) -> bool:
@@ -134,7 +134,7 @@ def _present(path: Path, member: Member) -> bool:
     if not path.is_file():
         return False
     status = path.stat()
-    sign = (path, status.st_size, status.st_mtime_ns)
+    sign = (path, status.st_size, status.st_mtime_ns, status.st_ctime_ns)
     if sign not in _trusted:
         if not sound(path, member):
             print(f"{path.name} in the cache was damaged and is fetched again.")

@@ -16,6 +16,7 @@ from radlib.errors import RadlibError, unknown_name
 KINDS = {  # folder of the cache -> what lies there
     "assets": "downloaded wheels' members: real CT and MRI, encoders",
     "standins": "simulated cohorts",
+    "identity": "hashes of image files that were read before",
     "slices": "unpacked volumes",
     "squares": "decoded images for fine-tuning",
     "mask_squares": "decoded masks",
@@ -136,7 +137,7 @@ def _checked(kind: str, folder: Path) -> Sequence[Path]:
 
 def _sound(kind: str, path: Path) -> bool | None:
     """Whether `path` is as it was written; None where nothing tells."""
-    from radlib.data import standins
+    from radlib.data import identity, standins
     from radlib.data.standins import marker
 
     by_ending: dict[str, Callable[[Path], bool | None]] = {
@@ -144,6 +145,7 @@ def _sound(kind: str, path: Path) -> bool | None:
         ".pt": _checkpoint,
         ".json": _key,
         ".sha256": _note,
+        ".index": identity.sound,
     }
     test = by_ending.get(path.suffix)
     try:

@@ -2,7 +2,9 @@
 
 import functools
 import hashlib
-from collections.abc import Callable, Hashable, Mapping
+import itertools
+import os
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -10,6 +12,7 @@ from typing import Any, Literal
 import numpy as np
 import pandas as pd
 
+from radlib.data import identity
 from radlib.data.origin import Origin
 from radlib.data.volumes import Plane
 from radlib.errors import RadlibError
@@ -19,7 +22,6 @@ Record = Mapping[Hashable, Any]  # one row of `Dataset.samples`
 Reader = Callable[[Path, Record], np.ndarray]  # root and row -> pixels
 
 MASKS = ("mask", "left_mask", "right_mask")  # columns of `Dataset.samples` that hold masks
-SAMPLED_BYTES = 16 * 1024  # read from each end of a file for the fingerprint
 
 
 @dataclass(frozen=True)
@@ -71,15 +73,35 @@ class Dataset:
 
     @functools.cached_property
     def fingerprint(self) -> str:
-        """What is on disk, see `fingerprint`; worked out when first asked for, since it opens every file."""
-        return fingerprint(self.root, self.samples)
+        """SHA-256 of names below `root`, whole content and slice numbers of the images, row by row.
+
+        It depends neither on where `root` is nor on labels. Worked out when first asked for, since files that are new
+        or have changed are read. From then on, reading an image that has changed meanwhile raises RadlibError.
+        """
+        return self._fingerprint(["image"])
 
     @functools.cached_property
     def mask_fingerprint(self) -> str:
-        """What the masks are, see `mask_fingerprint`; worked out when first asked for, since it reads every mask."""
+        """As `fingerprint`, of the content of the masks and the names of the images they belong to."""
         if self.read_mask is None:
             raise self._no_masks()
-        return mask_fingerprint(self.root, self.samples)
+        return self._fingerprint([column for column in MASKS if column in self.samples])
+
+    @functools.cached_property
+    def _content(self) -> dict[str, str]:
+        """Path below `root` -> the content's SHA-256, of the files that a fingerprint is of."""
+        return {}
+
+    def _fingerprint(self, columns: Sequence[str]) -> str:
+        names = pd.unique(self.samples[list(columns)].to_numpy().ravel()).tolist()
+        contents = identity.of_all([os.path.join(self.root, name) for name in names])
+        self._content.update(zip(names, contents, strict=True))
+        parts = [self.samples["image"], *(self.samples[column].map(self._content) for column in columns)]
+        slices = self.samples["slice"].astype(str) if "slice" in self.samples else itertools.repeat("")
+        whole = hashlib.sha256()
+        for row in zip(*parts, slices, strict=False):
+            whole.update("\0".join([*row, ""]).encode(errors="surrogateescape"))
+        return whole.hexdigest()
 
     def __len__(self) -> int:
         return len(self.samples)
@@ -87,6 +109,7 @@ class Dataset:
     def read(self, row: int) -> np.ndarray:
         """Pixels `(C, H, W)` float32 of sample `row`; raises RadlibError that names the file if it is unreadable."""
         pixels = self._decode(self.read_image, row, "image")
+        self._refuse_changed(row, ["image"])
         if not np.isfinite(pixels).all():
             path = self.root / self.samples["image"].iloc[row]
             raise RadlibError(f"{path} holds NaN or infinite pixels; export the image again.")
@@ -96,7 +119,19 @@ class Dataset:
         """Mask `(H, W)` uint8 of sample `row`, 0…K; raises RadlibError if there is none or it is unreadable."""
         if self.read_mask is None:
             raise self._no_masks()
-        return self._decode(self.read_mask, row, "mask")
+        mask = self._decode(self.read_mask, row, "mask")
+        self._refuse_changed(row, [column for column in MASKS if column in self.samples])
+        return mask
+
+    def _refuse_changed(self, row: int, columns: Sequence[str]) -> None:
+        """Raise RadlibError if a file of `row` is not the one that the fingerprint is of."""
+        for column in columns:
+            name = self.samples[column].iloc[row]
+            if name in self._content and identity.of(self.root / name) != self._content[name]:
+                raise RadlibError(
+                    f"{self.root / name} has changed since {self.title} was opened; open it again (run the page from "
+                    "its start), so that every number is of the same files."
+                )
 
     def _no_masks(self) -> RadlibError:
         return RadlibError(f"{self.title} has no masks; name a segmentation dataset.")
@@ -117,58 +152,3 @@ class Dataset:
             raise RadlibError(
                 f"The {what} of {where} cannot be read ({error}); replace the file with a whole copy."
             ) from error
-
-
-def fingerprint(root: Path, samples: pd.DataFrame) -> str:
-    """Sha256 of what is on disk, not where: each image's path below `root`, size, and first and last 16 KiB.
-
-    Whole files are not read because a hundred thousand radiographs would cost longer than a run; an edit that keeps a
-    file's size and both ends is not seen. A volume is read once however many of its slices are samples; which they are
-    counts too.
-    """
-    whole = hashlib.sha256()
-    for name in samples["image"].unique():
-        try:
-            size, ends = _size_and_ends(root / name)
-        except OSError as error:
-            raise RadlibError(
-                f"{root / name} cannot be read ({error.strerror}); replace the file with a whole copy."
-            ) from error
-        whole.update(f"{name}\0{size}\0".encode() + ends)
-    if "slice" in samples:
-        whole.update("".join(f"{n}\0" for n in samples["slice"]).encode())
-    return whole.hexdigest()
-
-
-def mask_fingerprint(root: Path, samples: pd.DataFrame) -> str:
-    """Sha256 of which masks belong to which images, and of every byte of the masks.
-
-    Masks are small and drawn by hand: an edit of an uncompressed one keeps its size and both ends and must be seen.
-    """
-    columns = [column for column in MASKS if column in samples]
-    pairs = samples[["image", *columns]].drop_duplicates()
-    content: dict[str, str] = {}
-    for name in pd.unique(pairs[columns].to_numpy().ravel()):
-        try:
-            with open(root / name, "rb") as file:
-                content[name] = hashlib.file_digest(file, "sha256").hexdigest()
-        except OSError as error:
-            raise RadlibError(
-                f"{root / name} cannot be read ({error.strerror}); replace the file with a whole copy."
-            ) from error
-    whole = hashlib.sha256()
-    for image, *masks in pairs.itertuples(index=False):
-        whole.update("\0".join([image, *(content[name] for name in masks), ""]).encode())
-    if "slice" in samples:
-        whole.update("".join(f"{n}\0" for n in samples["slice"]).encode())
-    return whole.hexdigest()
-
-
-def _size_and_ends(path: Path) -> tuple[int, bytes]:
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        ends = file.read(SAMPLED_BYTES)
-        if size > 2 * SAMPLED_BYTES:
-            file.seek(size - SAMPLED_BYTES)
-        return size, ends + file.read(SAMPLED_BYTES)

@@ -7,8 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
-from radlib.data import volumes
-from radlib.data.dataset import SAMPLED_BYTES
+from radlib.data import identity, volumes
 from radlib.errors import RadlibError
 
 Thing = TypeVar("Thing", bound=Hashable)
@@ -19,23 +18,21 @@ def same(root: Path, names: Sequence[str]) -> list[tuple[str, ...]]:
     """Groups of at least two files of `names` (below `root`) with equal content, each in the order of `names`.
 
     Volumes are compared by their voxels, so that one image under two headers, or compressed in two ways, is found;
-    other files byte by byte. Cheap signs come first (size, both ends; a volume's shape), so that few are read whole.
+    other files byte by byte. Volumes of different shapes are not read.
     """
     things = list(dict.fromkeys(names))
     flat = [name for name in things if not volumes.is_volume(name)]
     deep = [name for name in things if volumes.is_volume(name)]
-    groups = _alike([flat], lambda name: (root / name).stat().st_size)
-    groups = _alike(groups, lambda name: _ends(root / name))
-    groups = _alike(groups, lambda name: content(root / name))
+    groups = _alike([flat], lambda name: content(root / name))
     whole = _alike([deep], lambda name: volumes.header(root / name).shape)
     groups += _alike(whole, lambda name: content(root / name))
     place = {name: k for k, name in enumerate(things)}
     return sorted((tuple(group) for group in groups), key=lambda group: place[group[0]])
 
 
-def content(path: Path) -> bytes:
-    """Sha256 of a file's bytes, or of a volume's voxels; raises OSError or RadlibError."""
-    return _voxels(path) if volumes.is_volume(path.name) else _bytes(path)
+def content(path: Path) -> str:
+    """SHA-256 of a file's bytes, or of a volume's voxels; raises RadlibError."""
+    return _voxels(path) if volumes.is_volume(path.name) else identity.of(path)
 
 
 def _alike(groups: Iterable[Sequence[Thing]], sign: Callable[[Thing], Hashable]) -> list[list[Thing]]:
@@ -58,23 +55,9 @@ def _told(sign: Callable[[Thing], Hashable], thing: Thing) -> Hashable:
         return None
 
 
-def _ends(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        size = file.seek(0, 2)
-        file.seek(0)
-        ends = file.read(SAMPLED_BYTES)
-        file.seek(max(0, size - SAMPLED_BYTES))
-        return hashlib.sha256(ends + file.read(SAMPLED_BYTES)).digest()
-
-
-def _bytes(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
-
-
-def _voxels(path: Path) -> bytes:
+def _voxels(path: Path) -> str:
     whole = volumes.voxels(path)  # past the slice cache: a check leaves nothing behind
     digest = hashlib.sha256()
     for k in range(whole.shape[2]):
         digest.update(whole[:, :, k].astype("<f4").tobytes())  # one image may be stored as int16 here and float there
-    return digest.digest()
+    return digest.hexdigest()

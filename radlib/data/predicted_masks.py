@@ -19,7 +19,7 @@ import numpy as np
 from PIL import Image
 
 from radlib import atomic
-from radlib.data import dicom, pictures, volumes
+from radlib.data import dicom, identity, pictures, volumes
 from radlib.data.dataset import MASKS, Dataset
 from radlib.errors import RadlibError
 
@@ -273,10 +273,9 @@ def _volume_of(dataset: Dataset, scan: str) -> tuple[Path, volumes.Plane] | None
 
 def _header(path: Path) -> volumes.Header:
     """The header of `path`, read again only when the file has changed: every slice asks."""
-    status = path.stat() if path.exists() else None
-    return _read_header(path, (status.st_size, status.st_mtime_ns) if status else (0, 0))
+    return _read_header(path, identity.of(path) if path.exists() else "")
 
 
 @functools.lru_cache(maxsize=512)
-def _read_header(path: Path, version: tuple[int, int]) -> volumes.Header:
+def _read_header(path: Path, content: str) -> volumes.Header:
     return volumes.header(path)

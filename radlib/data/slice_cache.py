@@ -1,8 +1,8 @@
 """Compressed volumes unpacked once: a ``.nii.gz`` can only be read from its start, slices in any order want better.
 
 Each volume becomes one file of slices under ``<cache>/slices``, mapped into memory, with a checksum; its name is made
-of the source's size and both ends and of the axis it is cut along. A ``.nii`` whose values need no work is mapped where
-it lies.
+of the source's whole content (`identity`) and of the axis it is cut along. A ``.nii`` whose values need no work is
+mapped where it lies.
 """
 
 import functools
@@ -20,15 +20,14 @@ from filelock import FileLock
 from tqdm import tqdm
 
 from radlib import assets, atomic, checked_array
-from radlib.data import volumes
-from radlib.data.dataset import SAMPLED_BYTES
+from radlib.data import identity, volumes
 from radlib.errors import RadlibError
 from radlib.memory import amount
 
 BUILDERS = max(1, min(4, os.cpu_count() or 1))  # each holds one unpacked volume in memory
 OPEN_VOLUMES = 256  # maps kept open; each holds no memory but one of the 1,024 files a process may usually open
 
-_trusted: set[tuple[str, int, int]] = set()  # name, size and time of cached files whose checksum was right
+_trusted: set[tuple[str, identity.Sign]] = set()  # cached files whose checksum was right
 _one_by_one: dict[str, threading.Lock] = {}
 _guard = threading.Lock()
 
@@ -50,8 +49,7 @@ def cut(path: Path, plane: volumes.Plane, k: int) -> np.ndarray:
 
 def opened(path: Path, axis: int) -> np.ndarray:
     """All cuts of the volume `path` along stored `axis`, `(S, A, B)`, mapped into memory; unpacked first if need be."""
-    status = path.stat() if path.exists() else None
-    return _opened(path, axis, (status.st_size, status.st_mtime_ns) if status else (0, 0))
+    return _opened(path, axis, identity.of(path))
 
 
 def build(paths: Sequence[Path], axes: Sequence[int], title: str, progress: bool = True) -> None:
@@ -61,8 +59,8 @@ def build(paths: Sequence[Path], axes: Sequence[int], title: str, progress: bool
     """
     missing = [
         (path, axis)
-        for path, axis in zip(paths, axes, strict=True)
-        if not _place(path, axis).is_file() and not volumes.header(path).plain
+        for path, axis, content in zip(paths, axes, identity.of_all(paths, progress), strict=True)
+        if not _place(content, axis).is_file() and not volumes.header(path).plain
     ]
     if not missing:
         return
@@ -90,26 +88,30 @@ def bytes_needed(paths: Sequence[Path]) -> int:
 
 
 @functools.lru_cache(maxsize=OPEN_VOLUMES)
-def _opened(path: Path, axis: int, version: tuple[int, int]) -> np.ndarray:
+def _opened(path: Path, axis: int, content: str) -> np.ndarray:
     head = volumes.header(path)
     if head.plain:
         return np.moveaxis(nibabel.load(path).dataobj.get_unscaled().reshape(head.shape), axis, 0)
     others = [n for k, n in enumerate(head.shape) if k != axis]
     shape = (head.shape[axis], others[0], others[1])
-    place = _place(path, axis)
+    place = _place(content, axis)
     with _guard:
         lock = _one_by_one.setdefault(place.name, threading.Lock())
     try:
         # Threads of this process wait for each other, and so do processes: nobody unpacks what another is unpacking.
         with lock, FileLock(place.with_suffix(".lock")):
-            found = checked_array.read(place, shape, trusted=_sign(place) in _trusted)
+            trusted = place.exists() and (place.name, identity.sign(place)) in _trusted
+            found = checked_array.read(place, shape, trusted=trusted)
             if found is None:
                 if place.exists():
                     print(f"The cached slices of {path.name} were damaged and are made again.")
-                checked_array.write(place, np.moveaxis(volumes.voxels(path), axis, 0))
+                voxels = volumes.voxels(path)
+                if identity.of(path) != content:
+                    raise RadlibError(f"{path} has changed while it was read; run again when nothing writes to it.")
+                checked_array.write(place, np.moveaxis(voxels, axis, 0))
                 found = checked_array.read(place, shape)
             if found is not None:
-                _trusted.add(_sign(place))
+                _trusted.add((place.name, identity.sign(place)))
     except OSError as error:
         raise RadlibError(
             f"The slices of {path.name} cannot be kept in {place.parent} ({error.strerror}); make room there or set "
@@ -120,25 +122,8 @@ def _opened(path: Path, axis: int, version: tuple[int, int]) -> np.ndarray:
     return found
 
 
-def _sign(place: Path) -> tuple[str, int, int]:
-    if not place.exists():
-        return place.name, 0, 0
-    status = place.stat()
-    return place.name, status.st_size, status.st_mtime_ns
-
-
-def _place(path: Path, axis: int) -> Path:
-    try:
-        with open(path, "rb") as file:
-            size = file.seek(0, 2)
-            file.seek(0)
-            ends = file.read(SAMPLED_BYTES)
-            file.seek(max(0, size - SAMPLED_BYTES))
-            ends += file.read(SAMPLED_BYTES)
-    except OSError as error:
-        raise RadlibError(f"{path} cannot be read ({error.strerror}); take it from the release again.") from error
-    key = hashlib.sha256(f"{size}\0{axis}\0".encode() + ends).hexdigest()[:32]
-    return _folder() / f"{key}.safetensors"
+def _place(content: str, axis: int) -> Path:
+    return _folder() / f"{hashlib.sha256(f'{content} {axis}'.encode()).hexdigest()[:32]}.safetensors"
 
 
 def _folder() -> Path:

@@ -17,7 +17,7 @@ import papermill
 import yaml
 
 from radlib import assets, strict_yaml
-from radlib.data import catalog, open_scans, origin, standins
+from radlib.data import catalog, identity, open_scans, origin, standins
 from radlib.errors import RadlibError, unknown_name
 from radlib.report import page, reads
 from radlib.report.frozen import Frozen
@@ -130,7 +130,7 @@ def _dataset(name: str, data_root: str) -> dict[str, Any]:
 
 
 def _state(root: Path) -> str:
-    """A hash of every file's place, size and time below `root`: what changed is looked at again, nothing is opened."""
+    """A hash of every file's place and sign below `root`: what changed is looked at again, nothing is opened."""
     if not os.path.isdir(root):  # the check will say so
         return "absent"
     seen = hashlib.sha256()
@@ -139,10 +139,9 @@ def _state(root: Path) -> str:
         for name in sorted(files):
             path = os.path.join(folder, name)
             try:
-                status = os.stat(path)
+                seen.update(f"{os.path.relpath(path, root)}\0{identity.sign(path)}\0".encode())
             except OSError:  # a link to nothing; the check will say so
                 continue
-            seen.update(f"{os.path.relpath(path, root)}\0{status.st_size}\0{status.st_mtime_ns}\0".encode())
     return seen.hexdigest()[:24]
 
 

@@ -1,6 +1,7 @@
 import dataclasses
 import errno
 import itertools
+import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -9,8 +10,15 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
 
 from radlib import atomic
+from radlib.data import identity
+from radlib.data.catalog import open_dataset
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import model_input
 from radlib.errors import RadlibError
@@ -193,12 +201,59 @@ def test_what_changes_the_numbers_changes_the_place(cohort, backbone):
 
 
 def test_an_unreadable_image_is_named_and_finished_shards_stay(cohort, backbone):
-    (cohort.root / "20.npy").write_bytes(b"no array")
+    def hiccup(root, row):
+        if row["image"] == "20.npy":
+            raise OSError("the share does not answer")
+        return read(root, row)
+
+    broken = dataclasses.replace(cohort, read_image=hiccup)
     with pytest.raises(RadlibError, match=r"20\.npy cannot be read"):
-        features.extract(cohort, backbone, progress=False)
-    (cohort.root / "20.npy").unlink()
-    np.save(cohort.root / "20.npy", np.zeros((1, 40, 40)))
+        features.extract(broken, backbone, progress=False)
     assert features.extract(cohort, backbone, progress=False).computed == 24
+
+
+def test_a_file_that_is_replaced_makes_another_dataset(cohort, backbone):
+    whole = features.extract(cohort, backbone, progress=False).linear_inputs()["pooled"]
+    np.save(cohort.root / "20.npy", np.zeros((1, 40, 40)))
+    with pytest.raises(RadlibError, match=r"20\.npy has changed since Noise was opened; open it again"):
+        cohort.read(20)
+    again = features.extract(dataclasses.replace(cohort), backbone, progress=False)
+    assert again.computed == 40 and (again.linear_inputs()["pooled"] != whole).any(axis=1).tolist().index(True) == 20
+
+
+def test_a_marker_painted_over_in_place_no_longer_gives_the_label_away(tmp_path, monkeypatch):
+    """De-identification of uncompressed files keeps their size, both ends and, with many tools, the time."""
+    monkeypatch.setattr(identity, "RACY_SECONDS", 0.02)
+    rng = np.random.default_rng(0)
+    labels = np.arange(40) % 2
+    for k, label in enumerate(labels):
+        pixels = rng.integers(0, 200, (256, 256), dtype=np.uint8)
+        pixels[112:144, 112:144] = 255 * label
+        Image.fromarray(pixels).save(tmp_path / f"{k}.bmp")
+    rows = [("image", "patient", "label"), *((f"{k}.bmp", f"p{k}", label) for k, label in enumerate(labels))]
+    (tmp_path / "manifest.csv").write_text("\n".join(",".join(map(str, row)) for row in rows))
+    time.sleep(0.05)
+    vit = backbones.load("vits14_random", image_size=56)
+
+    def auroc():
+        found = features.extract(open_dataset("manifest", tmp_path, progress=False), vit, progress=False)
+        columns = found.linear_inputs()["cls1+mean"]
+        model = make_pipeline(StandardScaler(), LogisticRegression()).fit(columns[:20], labels[:20])
+        return found.computed, roc_auc_score(labels[20:], model.decision_function(columns[20:]))
+
+    assert auroc() == (40, 1.0)
+    for path in tmp_path.glob("*.bmp"):
+        status = path.stat()
+        before = path.read_bytes()
+        whole = bytearray(before)
+        middle = np.frombuffer(whole, np.uint8, 256 * 256, len(whole) - 256 * 256).reshape(256, 256)
+        middle[112:144, 112:144] = rng.integers(0, 200, (32, 32))
+        with open(path, "r+b") as file:
+            file.write(whole)
+        os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns))
+        assert whole[:16384] == before[:16384] and whole[-16384:] == before[-16384:]
+    computed, area = auroc()
+    assert computed == 40 and area < 0.9
 
 
 def test_nan_pixels_are_refused(cohort, backbone):

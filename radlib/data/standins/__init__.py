@@ -14,6 +14,7 @@ from types import ModuleType
 
 from radlib import atomic
 from radlib.alone import alone
+from radlib.data import identity
 from radlib.data.catalog import TASKS
 from radlib.data.origin import MARKER
 from radlib.errors import RadlibError, unknown_name
@@ -68,8 +69,8 @@ def _sum(folder: Path, said: dict[str, object]) -> str:
 
 
 def _sizes(folder: Path) -> str:
-    """Changes when a file is written to: names, sizes and times, which take a hundredth of reading it all."""
-    signs = [(path.name, path.stat().st_size, path.stat().st_mtime_ns) for path in _files(folder)]
+    """Changes when a file is written to: names and signs, which take a hundredth of reading it all."""
+    signs = [(path.name, identity.sign(path)) for path in _files(folder)]
     return hashlib.sha256(repr(signs).encode()).hexdigest()
 
 
