@@ -17,6 +17,7 @@ from scipy import ndimage
 from radlib.data import audit, predicted_masks, slice_cache, splits
 from radlib.data.catalog import open_dataset
 from radlib.data.check import check
+from radlib.report import result
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -26,6 +27,13 @@ def manifest(folder, header, rows):
     with open(folder / "manifest.csv", "w", newline="") as file:
         csv.writer(file).writerows([header, *rows])
     return folder
+
+
+def published(pattern):
+    """The one fingerprint of the published Results that `pattern` finds."""
+    found = {result.read(path).data.fingerprint for path in (REPOSITORY / "results" / "published").glob(pattern)}
+    (fingerprint,) = found
+    return fingerprint
 
 
 def split_counts(dataset):
@@ -117,6 +125,7 @@ def test_montgomery_in_its_own_layout_and_as_a_manifest(real_images, tmp_path):
             Image.fromarray(parts == part).save(release / "ManualMask" / side / name)
     dataset = open_dataset("montgomery", release.parent, progress=False)
     assert dataset.origin == "paper" and split_counts(dataset) == [69, 23, 46]
+    assert dataset.fingerprint == published("table06/montgomery__*.json")
     assert check("montgomery", release.parent, progress=False).exit_code == 0
     centre = [np.nonzero(dataset.mask(0) == k)[1].mean() for k in (1, 2)]
     assert centre[0] > centre[1]
@@ -202,6 +211,7 @@ def test_covid_ct_is_scored_by_patient(real_images, tmp_path):
     own = manifest(tmp_path, ("image", "patient", "study", "split", "label"), rows)
     dataset = open_dataset("manifest", own)
     assert len(dataset) == 232 and dataset.samples["study"].nunique() == 131
+    assert dataset.fingerprint == published("table04/covid_ct__*.json")
     assert check("manifest", own, deep=True, progress=False).exit_code == 0
 
 
