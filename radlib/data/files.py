@@ -104,7 +104,7 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
     """What a mask's slice holds `(H, W)`, whole numbers from 0 to 65535; of a coloured palette the places in it."""
     path = stack.path
     if stack.volume is None and path.suffix.lower() in pictures.SUFFIXES:
-        drawn = _palette_or_gray(path)
+        drawn = pictures.raster(path).mask(path)
     else:
         drawn = read(stack, k)
     if any((channel != drawn[0]).any() for channel in drawn[1:]):
@@ -115,14 +115,3 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
         raise RadlibError(f"{path}, slice {k}, holds values that are no label numbers; save whole numbers from 0.")
     return values.astype(np.intp)
 
-
-def _palette_or_gray(path: Path) -> np.ndarray:
-    try:
-        with pictures.opened(path) as picture:
-            if picture.mode == "P":
-                colours = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
-                if (colours != colours[:, :1]).any():
-                    return np.asarray(picture)[None]
-    except pictures.BROKEN as error:
-        raise RadlibError(f"{path} is not a whole picture ({error}); save the mask again.") from error
-    return pictures.read(path)
