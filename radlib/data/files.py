@@ -106,7 +106,7 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
     if stack.volume is None and path.suffix.lower() in pictures.SUFFIXES:
         drawn = pictures.raster(path).mask(path)
     else:
-        drawn = read(stack, k)
+        drawn = read(stack, k) if stack.volume else dicom.read(path, k, mask=True)
     if any((channel != drawn[0]).any() for channel in drawn[1:]):
         raise RadlibError(f"{path} is a mask in colours; save it in gray, one number a class.")
     values = drawn[0]

@@ -115,6 +115,7 @@ def _light(color: np.ndarray, page: tifffile.TiffPage) -> np.ndarray:
     """Gray or RGB, more is brighter, fewer than 8 bits stretched to 255; of inks what they leave of white."""
     bits, signed = page.bitspersample, color.dtype.kind == "i"
     if page.photometric == tifffile.PHOTOMETRIC.MINISWHITE and color.dtype.kind == "f":
+        color = color.astype(np.float64)  # half precision would round the sum
         color = color.min() + color.max() - color
     elif page.photometric == tifffile.PHOTOMETRIC.MINISWHITE:
         color = ~color if signed or color.dtype.kind == "b" else color.dtype.type((1 << bits) - 1) - color

@@ -107,7 +107,7 @@ def header(path: Path) -> Header:
     if len(shape) != 3 or min(shape) < 1:
         raise RadlibError(f"{path} has shape {shape}; a volume of three axes is expected: split a series into volumes.")
     if dtype.kind not in "iuf":
-        raise RadlibError(f"{path} holds {dtype}; convert it to whole or real numbers.")
+        raise RadlibError(f"{path} holds {_kind(dtype)} (datatype in its header); convert it to whole or real numbers.")
     if int(np.prod(shape, dtype=object)) > MOST_VOXELS or max(shape) > MOST_ALONG:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
@@ -133,6 +133,10 @@ def header(path: Path) -> Header:
         dtype=dtype,
         plain=scale == (1, 0) and dtype.isnative and not path.name.lower().endswith(".gz"),
     )
+
+
+def _kind(dtype: np.dtype) -> str:
+    return "colors" if dtype.fields else "complex numbers" if dtype.kind == "c" else str(dtype)
 
 
 def stack_shape(head: Header, plane: Plane) -> tuple[int, int, int]:
@@ -232,7 +236,7 @@ def _rows_first(plane: Plane) -> bool:
 
 
 def _check_spacing(path: Path) -> None:
-    """Raise if the header's pixdim is no length; nibabel would put 1 mm for 0, turn the sign and only log it."""
+    """Raise if the header's pixdim is no length, where nibabel would put 1 mm for 0, or scl_inter no number."""
     with _stored(path) as file:
         start = file.read(HEADER_BYTES)
     kinds = (nibabel.Nifti1Header, nibabel.Nifti2Header)
@@ -245,6 +249,11 @@ def _check_spacing(path: Path) -> None:
         raise RadlibError(
             f"{path} claims that its voxels begin at byte {before:.0f} (vox_offset in its header); take the file from "
             "the release again."
+        )
+    if np.isfinite(head["scl_slope"]) and head["scl_slope"] != 0 and not np.isfinite(head["scl_inter"]):
+        raise RadlibError(
+            f"{path} adds {float(head['scl_inter']):g} to its voxels (scl_inter in its header); write the true number "
+            "there, or export the volume again."
         )
     pixdim = head["pixdim"][1 : 1 + min(3, max(0, int(head["dim"][0])))]  # a picture of two axes may have no third
     if not (np.isfinite(pixdim) & (pixdim > 0)).all():
