@@ -114,4 +114,3 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
     if not ((values >= 0) & (values <= MOST)).all() or (values != np.round(values)).any():
         raise RadlibError(f"{path}, slice {k}, holds values that are no label numbers; save whole numbers from 0.")
     return values.astype(np.intp)
-

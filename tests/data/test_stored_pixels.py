@@ -174,7 +174,10 @@ def test_12_bits_floats_with_a_predictor_and_color_of_16_bits_keep_their_depth(t
         "float": (levels("f4"), {"compression": "zlib", "predictor": 3}),
         "rgb": (levels("u2", 3), {"photometric": "rgb"}),
         "rgba": (levels("u2", 4), {"photometric": "rgb", "extrasamples": ["unassalpha"]}),
-        "la": (levels("u2", 2), {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]}),
+        "la": (
+            levels("u2", 2),
+            {"photometric": "minisblack", "planarconfig": "contig", "extrasamples": ["unassalpha"]},
+        ),
     }
     for name, (array, layout) in cases.items():
         tifffile.imwrite(tmp_path / f"{name}.tif", array, **layout)
@@ -344,7 +347,9 @@ def test_a_mask_drawn_in_alpha_is_what_is_opaque(tmp_path, drawn, ending):
         np.testing.assert_array_equal(found, INSIDE)
 
 
-@pytest.mark.parametrize("colors", [[[255, 255, 255]] * 2, [[0, 0, 0]] * 2, [[250, 0, 0]] * 2, [[0, 0, 0], [250, 0, 0]]])
+@pytest.mark.parametrize(
+    "colors", [[[255, 255, 255]] * 2, [[0, 0, 0]] * 2, [[250, 0, 0]] * 2, [[0, 0, 0], [250, 0, 0]]]
+)
 def test_a_palette_mask_with_transparent_entries_is_read_by_what_is_opaque(tmp_path, colors):
     palette = np.array(colors, np.uint8).tobytes()
     png(tmp_path / "m.png", INSIDE.astype(int), 8, 3, (b"PLTE", palette), (b"tRNS", b"\0\xff"))
