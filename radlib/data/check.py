@@ -28,10 +28,7 @@ READERS = 4
 CLIPPED = 0.05  # share of pixels that a window may cut off without a word
 MOMENTS = ["n", "sum", "squares", "low", "high", "fractions"]  # of the pixels of an image
 # ImageNet's mean and deviation take [0, 1] to this range
-NORMALIZED_LOW, NORMALIZED_HIGH = (
-    float((-IMAGENET_MEAN / IMAGENET_STD).min()),
-    float(((1 - IMAGENET_MEAN) / IMAGENET_STD).max()),
-)
+NORMALIZED = (-IMAGENET_MEAN / IMAGENET_STD).min() - 0.01, ((1 - IMAGENET_MEAN) / IMAGENET_STD).max() + 0.01
 
 
 @dataclass(frozen=True)
@@ -338,14 +335,14 @@ def _normalized(report: Report, dataset: Dataset, moments: np.ndarray) -> None:
     mean = found["sum"] / found["n"]
     deviation = np.sqrt((found["squares"] / found["n"] - mean**2).clip(lower=0))
     standard = mean.abs().lt(0.1) & deviation.sub(1).abs().lt(0.1)
-    within = found["low"].ge(NORMALIZED_LOW - 0.01) & found["high"].le(NORMALIZED_HIGH + 0.01)
+    within = found["low"].ge(NORMALIZED[0]) & found["high"].le(NORMALIZED[1])
     names = found.index[standard | within].tolist()
     if names:
         report.add(
             "warning",
             f"Normalized already, by their values: {_n(len(names), 'image')}.",
             names,
-            "export them in the units of the scanner: every image is scaled here, and scaling twice is not the paper's.",
+            "export them in the units of the scanner: every image is scaled when it is read.",
         )
 
 
@@ -358,13 +355,14 @@ def _clipped(report: Report, dataset: Dataset, n: np.ndarray, cut: np.ndarray) -
     found = table.groupby(dataset.samples["image"].to_numpy(), sort=False).sum()
     found = found[(found["below"] + found["above"]) > CLIPPED * found["n"]]
     if len(found):
+        rows = zip(found.index, found.to_dict("records"), strict=True)
         report.add(
             "warning",
             f"More than {CLIPPED:.0%} of the pixels outside the window of {low:g} to {high:g}, which clips them: "
             f"{_n(len(found), 'scan')}.",
             [
-                f"{image}: {row.below / row.n:.0%} below, {row.above / row.n:.0%} above"
-                for image, row in zip(found.index, found.itertuples(), strict=True)
+                f"{image}: {row['below'] / row['n']:.0%} below, {row['above'] / row['n']:.0%} above"
+                for image, row in rows
             ],
             "see that the values are in the window's units (HU) and that only air and metal are cut off.",
         )

@@ -88,7 +88,7 @@ def size(path: Path) -> tuple[int, int] | None:
             _check_claim(path, *tiff.stored_size(path))
             return tiff.size(path)
         with opened(path) as picture:
-            return turned_size((picture.height, picture.width), _orientation(picture))
+            return turned_size((picture.height, picture.width), _orientation(path, picture))
     except (*BROKEN, RadlibError):
         return None
 
@@ -117,28 +117,24 @@ def _check_claim(path: Path, height: int, width: int) -> None:
         raise RadlibError(f"{path} claims {width:,} x {height:,} pixels; {TOO_LARGE}")
 
 
-def _orientation(picture: Image.Image) -> int:
+def _orientation(path: Path, picture: Image.Image) -> int:
     """EXIF's orientation, 1 to 8, from the header alone: Pillow would decode a PNG to look behind its pixels."""
     if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
-        picture.info["exif"] = _png_exif(picture)
+        picture.info["exif"] = _png_exif(path)
     found = picture.getexif().get(ExifTags.Base.Orientation, 1)
     return found if isinstance(found, int) else 1
 
 
-def _png_exif(picture: Image.Image) -> bytes:
+def _png_exif(path: Path) -> bytes:
     """The chunk eXIf, wherever it stands; empty when there is none."""
-    file: Any = picture.fp
-    here = file.tell()
-    try:
+    with open(path, "rb") as file:
         file.seek(PNG_CHUNKS)
         while len(head := file.read(8)) == 8:
             length, kind = struct.unpack(">I4s", head)
             if kind == b"eXIf":
-                return bytes(file.read(length))
+                return file.read(length)
             file.seek(length + 4, os.SEEK_CUR)  # a checksum follows
-        return b""
-    finally:
-        file.seek(here)
+    return b""
 
 
 def read(path: Path) -> np.ndarray:
@@ -162,8 +158,7 @@ def raster(path: Path) -> Raster:
             memory.check_room(path, picture.width * picture.height * BYTES_A_PIXEL)
             if picture.format == "PNG" and (pages := getattr(picture, "n_frames", 1)) > 1:
                 raise RadlibError(f"{path} holds {pages} pictures; save each as a file of its own.")
-            orientation = _orientation(picture)  # while the file is open
-            return _decoded(path, picture).upright(orientation)
+            return _decoded(path, picture).upright(_orientation(path, picture))
     except BROKEN as error:
         raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
 

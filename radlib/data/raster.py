@@ -28,8 +28,9 @@ class Raster:
 
     def upright(self, orientation: int) -> "Raster":
         """The picture as viewers show it; `orientation` is tag 274 (1 to 8; any other number counts as 1)."""
-        parts = (self.colors, self.alpha, self.places)
-        return Raster(*(None if part is None else _upright(part, orientation) for part in parts))
+        alpha = None if self.alpha is None else _upright(self.alpha, orientation)
+        places = None if self.places is None else _upright(self.places, orientation)
+        return Raster(_upright(self.colors, orientation), alpha, places)
 
     def image(self, path: Path) -> np.ndarray:
         """Pixels `(C, H, W)` of an image.

@@ -66,7 +66,7 @@ def read(path: Path) -> Raster:
         places = None
         if page.photometric == tifffile.PHOTOMETRIC.PALETTE:
             palette = np.asarray(page.colormap, dtype=np.float32)
-            palette = palette / PALETTE_SCALE if palette.max() > WHITE else palette
+            palette /= PALETTE_SCALE if palette.max() > WHITE else 1
             places = color[0] if (palette != palette[:1]).any() else None
             color = palette[:, color[0]] if places is not None else palette[:1, color[0]]
         else:

@@ -24,11 +24,9 @@ def signed(path, pixels, bits=16, **about):
 @pytest.mark.parametrize("syntax", [pydicom.uid.ExplicitVRLittleEndian, ImplicitVRLittleEndian])
 def test_padding_changes_nothing_of_what_a_backbone_sees(tmp_path, pad, syntax):
     tissue = BODY > 0
-    signed(tmp_path / "air.dcm", np.where(tissue, BODY, BODY[tissue].min()), RescaleSlope=1, RescaleIntercept=-1024)
-    signed(
-        tmp_path / "pad.dcm", np.where(tissue, BODY, pad), RescaleSlope=1, RescaleIntercept=-1024, PixelPaddingValue=pad,
-        syntax=syntax,
-    )  # fmt: skip
+    scale = {"RescaleSlope": 1, "RescaleIntercept": -1024}
+    signed(tmp_path / "air.dcm", np.where(tissue, BODY, BODY[tissue].min()), **scale)
+    signed(tmp_path / "pad.dcm", np.where(tissue, BODY, pad), PixelPaddingValue=pad, syntax=syntax, **scale)
     air, padded = (dicom.read(tmp_path / name) for name in ("air.dcm", "pad.dcm"))
     np.testing.assert_array_equal(padded, air)
     np.testing.assert_array_equal(unit_square(padded, 8), unit_square(air, 8))
