@@ -107,7 +107,8 @@ def header(path: Path) -> Header:
     if len(shape) != 3 or min(shape) < 1:
         raise RadlibError(f"{path} has shape {shape}; a volume of three axes is expected: split a series into volumes.")
     if dtype.kind not in "iuf":
-        raise RadlibError(f"{path} holds {_kind(dtype)} (datatype in its header); convert it to whole or real numbers.")
+        kind = "colors" if dtype.fields else dtype
+        raise RadlibError(f"{path} holds {kind}; convert it to whole or real numbers (datatype in its header).")
     if int(np.prod(shape, dtype=object)) > MOST_VOXELS or max(shape) > MOST_ALONG:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
@@ -133,10 +134,6 @@ def header(path: Path) -> Header:
         dtype=dtype,
         plain=scale == (1, 0) and dtype.isnative and not path.name.lower().endswith(".gz"),
     )
-
-
-def _kind(dtype: np.dtype) -> str:
-    return "colors" if dtype.fields else "complex numbers" if dtype.kind == "c" else str(dtype)
 
 
 def stack_shape(head: Header, plane: Plane) -> tuple[int, int, int]:
