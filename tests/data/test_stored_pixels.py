@@ -93,6 +93,22 @@ def test_a_transparent_gray_is_transparency(tmp_path):
     np.testing.assert_array_equal(pictures.raster(tmp_path / "x.png").alpha, array != 5)
 
 
+ADAM7 = [(0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)]
+
+
+def test_an_interlaced_png_of_16_bits_is_put_together(tmp_path):
+    array = RNG.integers(0, 65536, (H, W, 3))
+    png(tmp_path / "x.png", array, 16, 2)
+    parts = [array[y::down, x::right].astype(">u2") for y, x, down, right in ADAM7]
+    lines = b"".join(b"\0" + line.tobytes() for part in parts for line in part if part.size)
+    head = struct.pack(">IIBBBBB", W, H, 16, 2, 0, 0, 1)
+    whole = (tmp_path / "x.png").read_bytes()
+    chunks = [(b"IHDR", head), (b"IDAT", zlib.compress(lines)), (b"IEND", b"")]
+    body = [struct.pack(">I", len(b)) + n + b + struct.pack(">I", zlib.crc32(n + b)) for n, b in chunks]
+    (tmp_path / "y.png").write_bytes(whole[:8] + b"".join(body))
+    np.testing.assert_array_equal(pictures.read(tmp_path / "y.png"), planes(array))
+
+
 def test_a_png_cut_short_or_spoiled_is_refused(tmp_path):
     png(tmp_path / "x.png", RNG.integers(0, 65536, (H, W, 3)), 16, 2)
     whole = (tmp_path / "x.png").read_bytes()
