@@ -28,7 +28,7 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, a
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 # Pillow looks at the content, not at the name: without this list a PostScript program called x.png would be run.
 FORMATS = ("PNG", "JPEG", "BMP")  # TIFF is tifffile's: Pillow drops half the bits of 16-bit color
-PNG_CHUNKS = 8  # bytes before the first chunk
+PNG_TAIL = 1 << 17  # bytes at the end of a PNG in which EXIF, at most 64 KiB, stands if it stands behind the pixels
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
 TOO_LARGE = "its header is damaged or it is no radiograph: take the file again or export it smaller."
@@ -87,13 +87,13 @@ def size(path: Path) -> tuple[int, int] | None:
         if tiff.is_tiff(path):
             _check_claim(path, *tiff.stored_size(path))
             return tiff.size(path)
-        with opened(path) as picture:
+        with _opened(path) as picture:
             return turned_size((picture.height, picture.width), _orientation(path, picture))
     except (*BROKEN, RadlibError):
         return None
 
 
-def opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> Image.Image:
     """The PNG, JPEG or BMP at `path` with only its header read, to be used in a ``with``.
 
     Raises what `BROKEN` names for what is none, and RadlibError for one that claims more than `MOST_PIXELS`.
@@ -126,15 +126,15 @@ def _orientation(path: Path, picture: Image.Image) -> int:
 
 
 def _png_exif(path: Path) -> bytes:
-    """The chunk eXIf, wherever it stands; empty when there is none."""
+    """The chunk eXIf that stands behind the pixels of a PNG, found from the end; empty when there is none."""
     with open(path, "rb") as file:
-        file.seek(PNG_CHUNKS)
-        while len(head := file.read(8)) == 8:
-            length, kind = struct.unpack(">I4s", head)
-            if kind == b"eXIf":
-                return file.read(length)
-            file.seek(length + 4, os.SEEK_CUR)  # a checksum follows
-    return b""
+        file.seek(max(0, os.fstat(file.fileno()).st_size - PNG_TAIL))
+        tail = file.read()
+    start = tail.rfind(b"eXIf")
+    length = int.from_bytes(tail[start - 4 : start]) if start >= 4 else 0
+    end = start + 4 + length
+    whole = length > 0 and zlib.crc32(tail[start:end]) == int.from_bytes(tail[end : end + 4])
+    return tail[start + 4 : end] if whole else b""
 
 
 def read(path: Path) -> np.ndarray:
@@ -153,7 +153,7 @@ def raster(path: Path) -> Raster:
         if tiff.is_tiff(path):
             _check_claim(path, *tiff.stored_size(path))
             return tiff.read(path)
-        with warnings.catch_warnings(), opened(path) as picture:
+        with warnings.catch_warnings(), _opened(path) as picture:
             warnings.simplefilter("ignore")  # what Pillow warns of it reads all the same, or raises
             memory.check_room(path, picture.width * picture.height * BYTES_A_PIXEL)
             if picture.format == "PNG" and (pages := getattr(picture, "n_frames", 1)) > 1:
