@@ -23,10 +23,11 @@ SAMPLES = {  # PhotometricInterpretation -> samples a pixel, without ExtraSample
 }
 JPEG = {6, 7, 33007, 34892}  # compressions whose decoder turns YCbCr into RGB
 MOST_EXTRA = 4  # samples a pixel beyond gray or color
+MOST_TILE = 1 << 24  # pixels of a tile, which is decoded whole; common ones have 2**16
 BYTES_A_PIXEL = 24  # while it is read, besides the samples themselves
 PALETTE_SCALE = 257  # palettes hold 16 bits an entry: 65535 is 255
 
-logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # what it remarks is raised here or harmless
+logging.getLogger("tifffile").setLevel(logging.CRITICAL)  # its warnings are raised here or harmless
 
 
 def is_tiff(path: Path) -> bool:
@@ -38,13 +39,13 @@ def is_tiff(path: Path) -> bool:
 def stored_size(path: Path) -> tuple[int, int]:
     """`(H, W)` in pixels as stored, from the header alone; raises what tifffile raises for a damaged one."""
     with _page(path) as page:
-        return page.imagelength, page.imagewidth
+        return int(page.imagelength), int(page.imagewidth)  # damage may have made a text of them
 
 
 def size(path: Path) -> tuple[int, int]:
     """`(H, W)` in pixels as shown (the Orientation tag counts), from the header alone."""
     with _page(path) as page:
-        return turned_size((page.imagelength, page.imagewidth), _orientation(page))
+        return turned_size((int(page.imagelength), int(page.imagewidth)), _orientation(page))
 
 
 def read(path: Path) -> Raster:
@@ -105,6 +106,11 @@ def _check(path: Path, page: tifffile.TiffPage) -> None:
     if not 0 <= page.samplesperpixel - SAMPLES[photometric] <= MOST_EXTRA:
         raise RadlibError(
             f"{path} has {page.samplesperpixel} samples a pixel (SamplesPerPixel); save it in gray or RGB."
+        )
+    if page.tilelength * page.tilewidth > MOST_TILE:
+        raise RadlibError(
+            f"{path} has tiles of {page.tilewidth:,} x {page.tilelength:,} pixels (TileWidth, TileLength); its header "
+            "is damaged: export it again."
         )
     ends = [offset + count for offset, count in zip(page.dataoffsets, page.databytecounts, strict=True)]
     if not all(page.databytecounts) or max(ends, default=0) > page.parent.filehandle.size:

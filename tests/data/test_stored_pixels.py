@@ -243,6 +243,15 @@ def test_what_a_tiff_holds_beyond_a_picture_is_refused_by_its_field(tmp_path, ar
         pictures.read(tmp_path / "x.tif")
 
 
+def test_a_tile_that_claims_to_be_huge_is_refused_before_it_is_unpacked(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", levels("u1"), tile=(16, 16), compression="zlib")
+    with tifffile.TiffFile(tmp_path / "x.tif", mode="r+") as file:
+        for name in ("TileWidth", "TileLength"):
+            file.pages.first.tags[name].overwrite(65520)
+    with pytest.raises(RadlibError, match=r"x\.tif has tiles of 65,520 x 65,520 pixels \(TileWidth, TileLength\)"):
+        pictures.read(tmp_path / "x.tif")
+
+
 @pytest.mark.parametrize("compression", [None, "zlib", "lzw", "packbits", "jpeg"])
 def test_a_tiff_cut_short_is_refused(tmp_path, compression):
     path = tmp_path / "x.tif"
