@@ -29,6 +29,7 @@ PADDING = (  # value and other end of the range of padding, by kind of pixels (C
     ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
     ("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
 )
+DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
 UNDEFINED = 0xFFFFFFFF  # length of compressed pixel data
 MOST_FRAMES = 2**15  # of one file; a cine loop or an enhanced CT has some thousands
 LEAST_OF_FRAME = 8  # bytes that the smallest compressed frame takes: the head of its item
@@ -95,14 +96,11 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
     Raises RadlibError, naming the file and the field: pixels that are missing, cut short or compressed in a way that
     cannot be decoded here, a color space that is not read, fields that contradict each other, a MONOCHROME1 mask.
     """
-    about = pydicom.Dataset()
     _check_packed_size(path, frame)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            stored = pixel_array(
-                path, ds_out=about, index=frame, specific_tags=[SHARED, PER_FRAME, SHAPE], correct_unused_bits=False
-            )
+            stored, about = _stored(path, frame)
             _check_meaning(path, about, mask)
             pixels = _used_bits(path, stored, about)
             if pixels.ndim == 2 and about.PhotometricInterpretation != "PALETTE COLOR":
@@ -119,6 +117,16 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
     if pixels.shape[2] != 3:
         raise RadlibError(f"{path} has {pixels.shape[2]} values a pixel; save it in gray or in color (RGB).")
     return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _stored(path: Path, frame: int) -> tuple[np.ndarray, pydicom.Dataset]:
+    """The numbers of `frame` before any bit is masked, and what the header says of them."""
+    if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
+        about = pydicom.dcmread(path)  # pydicom finds pixels by their place, which a deflated file does not have
+        return pixel_array(about, index=frame, correct_unused_bits=False), about
+    about = pydicom.Dataset()
+    tags = [SHARED, PER_FRAME, SHAPE]
+    return pixel_array(path, ds_out=about, index=frame, specific_tags=tags, correct_unused_bits=False), about
 
 
 def _gray(
@@ -246,7 +254,7 @@ def _meaning(about: pydicom.Dataset, frame: int) -> pydicom.Dataset:
 def _check_deflated(path: Path) -> None:
     """Raise if a file whose whole data set is deflated unpacks to more than memory should be asked for."""
     about = pydicom.filereader.read_file_meta_info(path)
-    if about.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+    if about.get("TransferSyntaxUID") != DEFLATED:
         return
     unpacked, unpack = 0, zlib.decompressobj(-zlib.MAX_WBITS)
     with open(path, "rb") as file:

@@ -111,6 +111,19 @@ def test_only_the_stored_bits_count(tmp_path, bits, high, sign, syntax):
         np.testing.assert_array_equal(values, pydicom.dcmread(tmp_path / "a.dcm").pixel_array)
 
 
+@pytest.mark.parametrize("syntax", ["1.2.840.10008.1.2", "1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.2"])
+def test_implicit_deflated_and_big_endian_files_hold_the_same_pixels(tmp_path, syntax):
+    pixels = np.where(BODY > 0, BODY, 63536)
+    stack = np.stack([pixels, pixels + 1]).astype(">u2" if syntax.endswith(".2.2") else "<u2")
+    save(
+        tmp_path / "a.dcm", pixels, syntax=pydicom.uid.UID(syntax), PixelData=stack.tobytes(),
+        NumberOfFrames=2, PixelRepresentation=1, PixelPaddingValue=-2000, RescaleSlope=2, RescaleIntercept=-7,
+    )  # fmt: skip
+    low = BODY[BODY > 0].min()
+    np.testing.assert_array_equal(dicom.read(tmp_path / "a.dcm")[0], 2 * np.where(BODY > 0, BODY, low) - 7)
+    np.testing.assert_array_equal(dicom.read(tmp_path / "a.dcm", 1)[0][BODY > 0], 2 * (BODY[BODY > 0] + 1) - 7)
+
+
 @pytest.mark.parametrize("slope, intercept", [(2, -1024), (-1, 0), (0.5, None), (None, -1024), (-0.25, 3)])
 def test_slope_and_intercept_are_applied_even_alone(tmp_path, slope, intercept):
     given = {"RescaleSlope": slope, "RescaleIntercept": intercept}
