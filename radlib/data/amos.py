@@ -81,6 +81,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         preparation="HU cut to [-1024, 600]" + (" | as stored" if authors else " | axial, upright"),
         read_mask=decathlon.mask_reader(planes, len(CLASSES)),
         planes=decathlon.by_image(samples, planes),
+        window=HU,
         prepare=decathlon.preparer(root, samples, planes, "AMOS"),
     )
 

@@ -15,8 +15,9 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from radlib.data import audit, catalog, duplicates, origin, pictures
+from radlib.data import audit, catalog, duplicates, origin, pictures, slice_cache, volumes
 from radlib.data.dataset import MASKS, Dataset
+from radlib.data.preprocess import IMAGENET_MEAN, IMAGENET_STD
 from radlib.data.problems import FolderError
 from radlib.data.splits import SPLITS
 from radlib.errors import RadlibError, plain
@@ -24,6 +25,10 @@ from radlib.errors import RadlibError, plain
 Level = Literal["error", "warning", "note"]
 SHOWN = 5  # names of a finding that the text shows; JSON holds them all
 READERS = 4
+CLIPPED = 0.05  # share of pixels that a window may cut off without a word
+MOMENTS = ["n", "sum", "squares", "low", "high", "fractions"]  # of the pixels of an image
+# ImageNet's mean and deviation take [0, 1] to this range
+NORMALIZED = (-IMAGENET_MEAN / IMAGENET_STD).min() - 0.01, ((1 - IMAGENET_MEAN) / IMAGENET_STD).max() + 0.01
 
 
 @dataclass(frozen=True)
@@ -115,6 +120,7 @@ def check(name: str, root: Path | str, deep: bool = False, split_file: str = "",
     _patients(report, dataset)
     _labels(report, dataset)
     _headers(report, dataset, progress)
+    _orientations(report, dataset)
     _duplicates(report, dataset)
     if deep:
         _decode(report, dataset, progress)
@@ -245,16 +251,20 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
     )
 
     present = np.zeros((len(dataset), len(dataset.classes)), dtype=bool)  # classes of the masks
+    full = np.zeros(len(dataset), dtype=bool)  # masks without any background
+    moments, cut = np.zeros((len(dataset), len(MOMENTS))), np.zeros((len(dataset), 2))
 
     def look(row: int) -> tuple[str, bool]:
         try:
             pixels = dataset.read(row)
+            moments[row], cut[row] = _moments(pixels), _cut(dataset, row)
             if dataset.read_mask is not None:
                 mask = dataset.mask(row)
                 if mask.shape != pixels.shape[1:]:
                     return f"the mask of {where[row]} has {_pixels(mask)} and the image {_pixels(pixels)}", False
                 if mask.max(initial=0) > len(dataset.classes):
                     return f"the mask of {where[row]} holds {mask.max()}; 0 to {len(dataset.classes)} are known", False
+                full[row] = mask.all()
                 present[row] = np.bincount(mask.ravel(), minlength=1 + len(dataset.classes))[1:] > 0
             return "", bool(np.ptp(pixels) == 0)
         except RadlibError as error:
@@ -275,8 +285,99 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
         )
     if flat:
         report.add("warning", f"One value throughout: {_n(len(flat), 'image')}.", flat)
+    _normalized(report, dataset, moments)
+    _clipped(report, dataset, moments[:, 0], cut)
     if dataset.read_mask is not None and not wrong:
         _foreground(report, dataset, present)
+        _all_foreground(report, dataset, full)
+
+
+def _orientations(report: Report, dataset: Dataset) -> None:
+    """Volumes stored along other axes than most of their cohort."""
+    codes = pd.Series({image: "".join(volumes.header(dataset.root / image).codes) for image in dataset.planes or ()})
+    if codes.nunique() > 1:
+        usual = codes.value_counts().index[0]
+        odd = codes[codes != usual]
+        report.add(
+            "warning",
+            f"Stored along other axes than the rest ({usual}): {_n(len(odd), 'volume')}.",
+            [f"{image} ({code})" for image, code in odd.items()],
+            "slices are turned upright by the header; see that left and right are right there.",
+        )
+
+
+def _moments(pixels: np.ndarray) -> tuple[float, ...]:
+    """`MOMENTS` of an image `(C, H, W)`; the last is whether any pixel is no whole number."""
+    wide = pixels.astype(np.float64)
+    fractions = float((pixels != np.rint(pixels)).any())
+    return wide.size, wide.sum(), (wide**2).sum(), wide.min(), wide.max(), fractions
+
+
+def _cut(dataset: Dataset, row: int) -> tuple[int, int]:
+    """How many pixels of a volume's slice lie below and above the window of its dataset."""
+    image = str(dataset.samples["image"].iloc[row])
+    if dataset.window is None or image not in (dataset.planes or {}):
+        return 0, 0
+    plane = (dataset.planes or {})[image]
+    stored = slice_cache.cut(dataset.root / image, plane, int(dataset.samples["slice"].iloc[row]))
+    return int((stored < dataset.window[0]).sum()), int((stored > dataset.window[1]).sum())
+
+
+def _normalized(report: Report, dataset: Dataset, moments: np.ndarray) -> None:
+    """Images whose values were normalized before: fractions of mean 0 and deviation 1, in [0, 1], or by ImageNet's.
+
+    moments: `(N, 6)`, `MOMENTS` of every row; zeros where it could not be read.
+    """
+    how = dict.fromkeys(MOMENTS[:3], "sum") | {"low": "min", "high": "max", "fractions": "max"}
+    images = dataset.samples["image"].to_numpy()
+    found = pd.DataFrame(moments, columns=MOMENTS).groupby(images, sort=False).agg(how)
+    found = found[found["fractions"] > 0]
+    mean = found["sum"] / found["n"]
+    deviation = np.sqrt((found["squares"] / found["n"] - mean**2).clip(lower=0))
+    standard = mean.abs().lt(0.1) & deviation.sub(1).abs().lt(0.1)
+    within = found["low"].ge(NORMALIZED[0]) & found["high"].le(NORMALIZED[1])
+    names = found.index[standard | within].tolist()
+    if names:
+        report.add(
+            "warning",
+            f"Normalized already, by their values: {_n(len(names), 'image')}.",
+            names,
+            "export them in the units of the scanner: every image is scaled when it is read.",
+        )
+
+
+def _clipped(report: Report, dataset: Dataset, n: np.ndarray, cut: np.ndarray) -> None:
+    """Scans of which the dataset's window cuts off more than `CLIPPED`; pixels and cut ones of every row."""
+    if dataset.window is None:
+        return
+    low, high = dataset.window
+    table = pd.DataFrame({"n": n, "below": cut[:, 0], "above": cut[:, 1]})
+    found = table.groupby(dataset.samples["image"].to_numpy(), sort=False).sum()
+    found = found[(found["below"] + found["above"]) > CLIPPED * found["n"]]
+    if len(found):
+        rows = zip(found.index, found.to_dict("records"), strict=True)
+        report.add(
+            "warning",
+            f"More than {CLIPPED:.0%} of the pixels outside the window of {low:g} to {high:g}, which clips them: "
+            f"{_n(len(found), 'scan')}.",
+            [
+                f"{image}: {row['below'] / row['n']:.0%} below, {row['above'] / row['n']:.0%} above"
+                for image, row in rows
+            ],
+            "see that the values are in the window's units (HU) and that only air and metal are cut off.",
+        )
+
+
+def _all_foreground(report: Report, dataset: Dataset, full: np.ndarray) -> None:
+    """Scans (of pictures: images) whose mask has no background; `full` is `(N,)` bool."""
+    whole = pd.Series(full).groupby(dataset.samples["image"].to_numpy(), sort=False).all()
+    if whole.any():
+        report.add(
+            "warning",
+            f"Mask that is all foreground: {_n(int(whole.sum()), 'scan' if dataset.planes else 'image')}.",
+            whole.index[whole].tolist(),
+            "look at the mask; a drawing that fills its image is rare, one saved wrongly is not.",
+        )
 
 
 def _foreground(report: Report, dataset: Dataset, present: np.ndarray) -> None:

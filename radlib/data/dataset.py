@@ -51,6 +51,7 @@ class Dataset:
         mask_preparation: words that name what `read_mask` makes of the files beyond what `preparation` says; part of
             the key of every cached mask.
         planes: image path of every volume -> how its slices are cut; None where no image is a volume.
+        window: values in the image's units at which `read_image` clips; None where it does not.
         prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
             to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
@@ -69,6 +70,7 @@ class Dataset:
     read_mask: Reader | None = None
     mask_preparation: str = ""
     planes: Mapping[str, Plane] | None = None
+    window: tuple[float, float] | None = None
     prepare: Callable[[bool], None] | None = None
 
     @functools.cached_property

@@ -20,6 +20,16 @@ from radlib.errors import RadlibError
 PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
 # What a frame's values mean; in enhanced CT and MR every frame may have its own (DICOM part 3, C.7.6.16.2.9).
 SHARED, PER_FRAME = 0x52009229, 0x52009230
+SHAPE = 0x20500020  # Presentation LUT Shape
+# Color spaces that pydicom decodes (part 3, C.7.6.3.1.2), and the shape that says the same (C.8.11.3)
+COLOR_SPACES = {"RGB", "PALETTE COLOR", "YBR_FULL", "YBR_FULL_422", "YBR_ICT", "YBR_RCT"}
+SHAPES = {"MONOCHROME1": "INVERSE", "MONOCHROME2": "IDENTITY"}
+PADDING = (  # value and other end of the range of padding, by kind of pixels (C.7.5.1.1.2, C.7.6.16.2.1)
+    ("PixelPaddingValue", "PixelPaddingRangeLimit"),
+    ("FloatPixelPaddingValue", "FloatPixelPaddingRangeLimit"),
+    ("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
+)
+DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
 UNDEFINED = 0xFFFFFFFF  # length of compressed pixel data
 MOST_FRAMES = 2**15  # of one file; a cine loop or an enhanced CT has some thousands
 LEAST_OF_FRAME = 8  # bytes that the smallest compressed frame takes: the head of its item
@@ -64,6 +74,7 @@ def frames(path: Path) -> tuple[int, int, int]:
             "no radiograph: export it again."
         )
     _check_decodable(path, syntax)
+    _check_meaning(path, about, mask=False)
     promised = shape[0] * shape[1] * shape[2] * bits // 8
     if about.get("PhotometricInterpretation") == "YBR_FULL_422":
         promised = promised * 2 // 3  # colour is stored for every second pixel
@@ -75,36 +86,135 @@ def frames(path: Path) -> tuple[int, int, int]:
     return shape
 
 
-def read(path: Path, frame: int = 0) -> np.ndarray:
-    """Frame `frame` as pixels `(C, H, W)` float32: rescaled as the file says, and bright where tissue is dense.
+def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
+    """Frame `frame` as pixels `(C, H, W)` float32 in the units of its Modality LUT, bright where tissue is dense.
 
-    C is 1, or 3 where the file has colour or a palette. MONOCHROME1 pictures, whose dense parts are stored dark, are
-    turned round. Raises RadlibError when the pixels are missing, cut short, or compressed in a way that cannot be
-    decoded here.
+    C is 1, or 3 where the file has color or a palette. MONOCHROME1 frames, whose dense parts are stored dark, are
+    inverted. Padding (PixelPaddingValue to PixelPaddingRangeLimit) becomes the lowest value of the rest, as air, or 0
+    in a mask. Windows (VOI LUT), overlays, PixelAspectRatio and patient orientation are not applied.
+
+    Raises RadlibError, naming the file and the field: pixels that are missing, cut short or compressed in a way that
+    cannot be decoded here, a color space that is not read, fields that contradict each other, a MONOCHROME1 mask.
     """
-    about = pydicom.Dataset()
     _check_packed_size(path, frame)
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            pixels = pixel_array(path, ds_out=about, index=frame, specific_tags=[SHARED, PER_FRAME])
-            if about.get("PhotometricInterpretation") == "PALETTE COLOR":
+            stored, about = _stored(path, frame)
+            _check_meaning(path, about, mask)
+            pixels = _used_bits(path, stored, about)
+            if pixels.ndim == 2 and about.PhotometricInterpretation != "PALETTE COLOR":
+                return _gray(path, pixels, _padding(stored, pixels, about), about, frame, mask)[None]
+            if pixels.ndim == 2:
                 pixels = apply_color_lut(pixels, about)
-            elif pixels.ndim == 2:
-                pixels = apply_modality_lut(pixels, _meaning(about, frame))
+    except RadlibError:
+        raise
     except Exception as error:  # decoders and damaged files raise many kinds
         why = " ".join(str(error).split())[:160]
         raise RadlibError(
             f"{path}: its pixels cannot be read ({why}); save it uncompressed or export it again."
         ) from error
-    values = np.asarray(pixels, dtype=np.float32)
-    if values.ndim == 3:
-        if values.shape[2] != 3:
-            raise RadlibError(f"{path} has {values.shape[2]} values a pixel; save it in gray or in colour (RGB).")
-        return np.ascontiguousarray(values.transpose(2, 0, 1))
-    if about.get("PhotometricInterpretation") == "MONOCHROME1":
-        values = values.max() + values.min() - values
-    return values[None]
+    if pixels.shape[2] != 3:
+        raise RadlibError(f"{path} has {pixels.shape[2]} values a pixel; save it in gray or in color (RGB).")
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1), dtype=np.float32)
+
+
+def _stored(path: Path, frame: int) -> tuple[np.ndarray, pydicom.Dataset]:
+    """The numbers of `frame` before any bit is masked, and what the header says of them."""
+    if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
+        about = pydicom.dcmread(path)  # pydicom finds pixels by their place, which a deflated file does not have
+        return pixel_array(about, index=frame, correct_unused_bits=False), about
+    about = pydicom.Dataset()
+    tags = [SHARED, PER_FRAME, SHAPE]
+    return pixel_array(path, ds_out=about, index=frame, specific_tags=tags, correct_unused_bits=False), about
+
+
+def _gray(
+    path: Path, pixels: np.ndarray, padded: np.ndarray, about: pydicom.Dataset, frame: int, mask: bool
+) -> np.ndarray:
+    """`(H, W)` float32 in the file's units, `padded` pixels out of the way."""
+    values = np.asarray(_in_units(path, pixels, _meaning(about, frame)), dtype=np.float32)
+    inside = values if padded.all() else values[~padded]
+    low, high = inside.min(), inside.max()
+    if about.PhotometricInterpretation == "MONOCHROME1":
+        values = low + high - values
+    return np.where(padded, 0 if mask else low, values).astype(np.float32)
+
+
+def _check_meaning(path: Path, about: pydicom.Dataset, mask: bool) -> None:
+    """Raise RadlibError where the header leaves open what the numbers of the pixels mean."""
+    space, shape = str(about.get("PhotometricInterpretation")), str(about.get("PresentationLUTShape") or "")
+    if space not in COLOR_SPACES | SHAPES.keys():
+        raise RadlibError(
+            f"{path} has the color space {space[:16]} (PhotometricInterpretation), which cannot be read here; save it "
+            "in gray or RGB."
+        )
+    if shape in SHAPES.values() and SHAPES.get(space, shape) != shape:
+        raise RadlibError(
+            f"{path} has PhotometricInterpretation {space} and PresentationLUTShape {shape}, which contradict each "
+            "other; correct the one that is wrong."
+        )
+    if mask and space == "MONOCHROME1":
+        raise RadlibError(
+            f"{path} is a mask whose PhotometricInterpretation is MONOCHROME1, so it is open whether 0 is inside; save "
+            "it as MONOCHROME2."
+        )
+
+
+def _used_bits(path: Path, stored: np.ndarray, about: pydicom.Dataset) -> np.ndarray:
+    """The BitsStored bits below and with HighBit, with their sign; what lies in the others, as overlays, is left out.
+
+    Whole numbers that were not compressed as JPEG, whose decoders give pixels alone.
+    """
+    syntax, allocated = about.file_meta.TransferSyntaxUID, int(about.BitsAllocated)
+    if stored.dtype.kind not in "iu" or allocated < 8 or (syntax.is_encapsulated and syntax != pydicom.uid.RLELossless):
+        return stored
+    used = int(about.get("BitsStored") or allocated)
+    high = int(about.get("HighBit") or used - 1)
+    if not used - 1 <= high < allocated:
+        raise RadlibError(f"{path} has HighBit {high}, BitsStored {used}, BitsAllocated {allocated}; export it again.")
+    if used == allocated:
+        return stored
+    return (stored << (allocated - 1 - high)) >> (allocated - used)
+
+
+def _padding(stored: np.ndarray, pixels: np.ndarray, about: pydicom.Dataset) -> np.ndarray:
+    """Which pixels `(H, W)` are padding: `pixels` in the range, or `stored` where scanners pad beyond BitsStored."""
+    for name, other in PADDING:
+        if about.get(name) is None or (name == "PixelPaddingValue") != (pixels.dtype.kind in "iu"):
+            continue
+        ends = [_in_kind(value, pixels, about) for value in (about[name].value, about.get(other)) if value is not None]
+        low, high = min(ends), max(ends)
+        nothing = np.isnan(pixels) if np.isnan(low) else np.zeros(pixels.shape, dtype=bool)
+        return nothing | ((pixels >= low) & (pixels <= high)) | ((stored >= low) & (stored <= high))
+    return np.zeros(pixels.shape, dtype=bool)
+
+
+def _in_kind(value: Any, pixels: np.ndarray, about: pydicom.Dataset) -> float:
+    """A padding value as the pixels' own kind of number, whichever of US and SS its two bytes were written as."""
+    if pixels.dtype.kind == "f":
+        return float(value)
+    if isinstance(value, bytes):  # VR unknown
+        value = int.from_bytes(value[:2], "little" if about.original_encoding[1] else "big")
+    value = int(value) & 0xFFFF
+    if pixels.dtype.kind == "u":
+        return value
+    bits = int(about.get("BitsStored") or 16)
+    sign = bits if value >> bits == 0 and bits < 16 else 16  # -2000 in 12 bits is 2096, in 16 bits 63536
+    return value - (1 << sign) if value >= 1 << (sign - 1) else value
+
+
+def _in_units(path: Path, pixels: np.ndarray, meaning: pydicom.Dataset) -> np.ndarray:
+    """Stored values -> those after the Modality LUT; a slope or an intercept that is missing is 1 or 0."""
+    if meaning.get("ModalityLUTSequence"):
+        return np.asarray(apply_modality_lut(pixels.astype(np.int64), meaning))
+    slope, intercept = meaning.get("RescaleSlope"), meaning.get("RescaleIntercept")
+    slope, intercept = float(1 if slope is None else slope), float(0 if intercept is None else intercept)
+    if slope == 0 or not np.isfinite([slope, intercept]).all():
+        raise RadlibError(
+            f"{path} has RescaleSlope {slope:g} and RescaleIntercept {intercept:g}; correct them or export it again."
+        )
+    return np.asarray(pixels.astype(np.float64) * slope + intercept)
 
 
 def _check_packed_size(path: Path, frame: int) -> None:
@@ -144,7 +254,7 @@ def _meaning(about: pydicom.Dataset, frame: int) -> pydicom.Dataset:
 def _check_deflated(path: Path) -> None:
     """Raise if a file whose whole data set is deflated unpacks to more than memory should be asked for."""
     about = pydicom.filereader.read_file_meta_info(path)
-    if about.get("TransferSyntaxUID") != pydicom.uid.DeflatedExplicitVRLittleEndian:
+    if about.get("TransferSyntaxUID") != DEFLATED:
         return
     unpacked, unpack = 0, zlib.decompressobj(-zlib.MAX_WBITS)
     with open(path, "rb") as file:

@@ -104,9 +104,9 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
     """What a mask's slice holds `(H, W)`, whole numbers from 0 to 65535; of a coloured palette the places in it."""
     path = stack.path
     if stack.volume is None and path.suffix.lower() in pictures.SUFFIXES:
-        drawn = _palette_or_gray(path)
+        drawn = pictures.raster(path).mask(path)
     else:
-        drawn = read(stack, k)
+        drawn = read(stack, k) if stack.volume else dicom.read(path, k, mask=True)
     if any((channel != drawn[0]).any() for channel in drawn[1:]):
         raise RadlibError(f"{path} is a mask in colours; save it in gray, one number a class.")
     values = drawn[0]
@@ -114,15 +114,3 @@ def _numbers(stack: Stack, k: int) -> np.ndarray:
     if not ((values >= 0) & (values <= MOST)).all() or (values != np.round(values)).any():
         raise RadlibError(f"{path}, slice {k}, holds values that are no label numbers; save whole numbers from 0.")
     return values.astype(np.intp)
-
-
-def _palette_or_gray(path: Path) -> np.ndarray:
-    try:
-        with pictures.opened(path) as picture:
-            if picture.mode == "P":
-                colours = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
-                if (colours != colours[:, :1]).any():
-                    return np.asarray(picture)[None]
-    except pictures.BROKEN as error:
-        raise RadlibError(f"{path} is not a whole picture ({error}); save the mask again.") from error
-    return pictures.read(path)

@@ -1,4 +1,4 @@
-"""PNG, JPEG and TIFF files: their size from the header, their pixels in stored units."""
+"""PNG, JPEG, TIFF and BMP files: their size from the header, their pixels upright and at full depth."""
 
 import os
 import struct
@@ -9,26 +9,26 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
+import imagecodecs
 import numpy as np
-from PIL import Image
+from PIL import ExifTags, Image
 from tqdm import tqdm
 
 from radlib import memory
+from radlib.data import tiff
+from radlib.data.raster import Raster, turned_size
 from radlib.errors import RadlibError
 
-# What Pillow raises for damaged files, whatever their kind.
+# What Pillow, tifffile and imagecodecs raise for damaged files, whatever their kind.
 BROKEN = (
-    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, OverflowError, EOFError),
-    *(struct.error, zlib.error, Image.DecompressionBombError),
+    *(OSError, SyntaxError, ValueError, TypeError, KeyError, IndexError, AttributeError, ArithmeticError, EOFError),
+    *(RuntimeError, AssertionError, struct.error, zlib.error, Image.DecompressionBombError),
 )
 LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, as Pillow converts to gray
-GRAY_MODES = {"1", "L", "I", "I;16", "I;16L", "I;16B", "F", "LA", "La"}
-
-
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 # Pillow looks at the content, not at the name: without this list a PostScript program called x.png would be run.
-FORMATS = ("PNG", "JPEG", "TIFF", "BMP")
-PAGED = ("TIFF", "PNG")  # a JPEG may carry a preview as a second picture, which is none of its own
+FORMATS = ("PNG", "JPEG", "BMP")  # TIFF is tifffile's: Pillow drops half the bits of 16-bit color
+PNG_TAIL = 1 << 17  # bytes at the end of a PNG in which EXIF, at most 64 KiB, stands if it stands behind the pixels
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
 TOO_LARGE = "its header is damaged or it is no radiograph: take the file again or export it smaller."
@@ -79,19 +79,22 @@ def sizes(root: Path, names: Sequence[str], progress: bool = True) -> list[tuple
 
 
 def size(path: Path) -> tuple[int, int] | None:
-    """`(H, W)` in pixels from the header alone; None when the file is no picture that can be opened.
+    """`(H, W)` in pixels as shown, from the header alone; None when the file is no picture that can be opened.
 
     One that claims more than `MOST_PIXELS` cannot be; `read` says so.
     """
     try:
-        with opened(path) as picture:
-            return picture.height, picture.width
+        if tiff.is_tiff(path):
+            _check_claim(path, *tiff.stored_size(path))
+            return tiff.size(path)
+        with _opened(path) as picture:
+            return turned_size((picture.height, picture.width), _orientation(path, picture))
     except (*BROKEN, RadlibError):
         return None
 
 
-def opened(path: Path) -> Image.Image:
-    """The picture at `path` with only its header read, to be used in a ``with``.
+def _opened(path: Path) -> Image.Image:
+    """The PNG, JPEG or BMP at `path` with only its header read, to be used in a ``with``.
 
     Raises what `BROKEN` names for what is none, and RadlibError for one that claims more than `MOST_PIXELS`.
     """
@@ -101,31 +104,85 @@ def opened(path: Path) -> Image.Image:
             picture = Image.open(path, formats=FORMATS)
     except Image.DecompressionBombError as error:
         raise RadlibError(f"{path} claims too many pixels; {TOO_LARGE}") from error
-    width, height = picture.size
-    if width * height > MOST_PIXELS or max(width, height) > MOST_ALONG:
+    try:
+        _check_claim(path, picture.height, picture.width)
+    except RadlibError:
         picture.close()
-        raise RadlibError(f"{path} claims {width:,} x {height:,} pixels; {TOO_LARGE}")
+        raise
     return picture
 
 
-def read(path: Path) -> np.ndarray:
-    """A picture Pillow can open -> `(C, H, W)` float32 in its stored units; C 1 when gray (8 to 32 bit), else 3 (RGB).
+def _check_claim(path: Path, height: int, width: int) -> None:
+    if width * height > MOST_PIXELS or max(width, height) > MOST_ALONG:
+        raise RadlibError(f"{path} claims {width:,} x {height:,} pixels; {TOO_LARGE}")
 
-    Palettes are looked up; transparency is dropped, since a radiograph's alpha carries no tissue.
-    Raises RadlibError for a file that is no whole picture, holds several, or needs more memory than is free.
+
+def _orientation(path: Path, picture: Image.Image) -> int:
+    """EXIF's orientation, 1 to 8, from the header alone: Pillow would decode a PNG to look behind its pixels."""
+    if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
+        picture.info["exif"] = _png_exif(path)
+    found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    return found if isinstance(found, int) else 1
+
+
+def _png_exif(path: Path) -> bytes:
+    """The chunk eXIf that stands behind the pixels of a PNG, found from the end; empty when there is none."""
+    with open(path, "rb") as file:
+        file.seek(max(0, os.fstat(file.fileno()).st_size - PNG_TAIL))
+        tail = file.read()
+    start = tail.rfind(b"eXIf")
+    length = int.from_bytes(tail[start - 4 : start]) if start >= 4 else 0
+    end = start + 4 + length
+    whole = length > 0 and zlib.crc32(tail[start:end]) == int.from_bytes(tail[end : end + 4])
+    return tail[start + 4 : end] if whole else b""
+
+
+def read(path: Path) -> np.ndarray:
+    """A picture -> `(C, H, W)` float32 in its stored units, upright; C 1 when gray (1 to 32 bit), else 3 (RGB).
+
+    Palettes are looked up, 1, 2 and 4 bits are stretched to 255, 32-bit numbers keep 24 significant bits.
+    Transparency is dropped. Raises RadlibError for a file that is no whole picture, holds several, has its picture in
+    transparency alone, stores its pixels in a way that cannot be read here, or needs more memory than is free.
     """
+    return raster(path).image(path)
+
+
+def raster(path: Path) -> Raster:
+    """The picture at `path`, decoded and upright, with its transparency and palette; raises as `read` does."""
     try:
-        with warnings.catch_warnings(), opened(path) as picture:
+        if tiff.is_tiff(path):
+            _check_claim(path, *tiff.stored_size(path))
+            return tiff.read(path)
+        with warnings.catch_warnings(), _opened(path) as picture:
             warnings.simplefilter("ignore")  # what Pillow warns of it reads all the same, or raises
             memory.check_room(path, picture.width * picture.height * BYTES_A_PIXEL)
-            if (pages := getattr(picture, "n_frames", 1)) > 1 and picture.format in PAGED:
+            if picture.format == "PNG" and (pages := getattr(picture, "n_frames", 1)) > 1:
                 raise RadlibError(f"{path} holds {pages} pictures; save each as a file of its own.")
-            if picture.mode in GRAY_MODES:
-                gray = picture.convert("L") if picture.mode in ("1", "LA", "La") else picture
-                return np.asarray(gray, dtype=np.float32)[None]
-            return np.asarray(picture.convert("RGB"), dtype=np.float32).transpose(2, 0, 1)
+            return _decoded(path, picture).upright(_orientation(path, picture))
     except BROKEN as error:
         raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
+
+
+def _decoded(path: Path, picture: Image.Image) -> Raster:
+    colorful = False
+    if picture.mode == "P":
+        palette = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
+        colorful = bool((palette != palette[:, :1]).any())
+    if picture.format == "PNG":  # by libpng: Pillow drops half the bits of 16-bit color
+        samples = imagecodecs.png_decode(path.read_bytes())
+        samples = samples[..., None] if samples.ndim == 2 else samples
+    else:
+        gray = picture.mode in ("1", "L") or (picture.mode == "P" and not colorful)
+        mode = "L" if gray else "RGBA" if picture.mode == "RGBA" else "RGB"
+        samples = np.atleast_3d(np.asarray(picture.convert(mode)))
+    channels = samples.transpose(2, 0, 1)
+    alpha = None
+    if len(channels) in (2, 4):
+        alpha = channels[-1] / np.float32(np.iinfo(channels.dtype).max)
+        channels = channels[:-1]
+    if picture.mode == "P" and not colorful:
+        channels = channels[:1]
+    return Raster(channels.astype(np.float32), alpha, np.asarray(picture) if colorful else None)
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -133,7 +190,10 @@ def read_gray(path: Path) -> np.ndarray:
 
     A gray picture stored as RGB(A) has equal channels, and its luminance is exactly their value.
     """
-    pixels = read(path)
+    return _gray(read(path))
+
+
+def _gray(pixels: np.ndarray) -> np.ndarray:
     if len(pixels) == 1:
         return pixels
     if (pixels[0] == pixels[1]).all() and (pixels[0] == pixels[2]).all():
@@ -150,9 +210,10 @@ def read_mask(path: Path) -> np.ndarray:
     """A mask drawn as a picture -> `(H, W)` bool: true above half of white, which is 255, or 65535 in 16 bit.
 
     A mask that was resized with interpolation has gray borders, which half splits; one of 0 and 1 is taken as drawn.
-    Raises RadlibError where nothing is 1 or bright: such numbers mean something else than "inside".
+    Drawn in alpha, what is opaque is inside (see `Raster.mask`). Raises RadlibError where nothing is 1 or bright: such
+    numbers mean something else than "inside".
     """
-    pixels = read_gray(path)[0]
+    pixels = _gray(raster(path).mask(path))[0]
     top = pixels.max(initial=0)
     half = 0 if top <= 1 else 127 if top <= 255 else 32767
     if 0 < top <= half:

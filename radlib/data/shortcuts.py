@@ -18,7 +18,7 @@ WORDS = ("view", "sex")
 def shortcuts(dataset: Dataset, progress: bool = True) -> tuple[np.ndarray, tuple[str, ...]]:
     """Features `(N, d)` float32 of every image and what each column means; d is 0 where nothing varies.
 
-    Image height and width in pixels as stored (pictures and the release of Brain Tumor), age in years (the cohort's
+    Image height and width in pixels as shown (pictures and the release of Brain Tumor), age in years (the cohort's
     median where it is not known), 0/1 for each view and sex, and for slices the number of images of their study.
     """
     samples = dataset.samples

@@ -107,7 +107,8 @@ def header(path: Path) -> Header:
     if len(shape) != 3 or min(shape) < 1:
         raise RadlibError(f"{path} has shape {shape}; a volume of three axes is expected: split a series into volumes.")
     if dtype.kind not in "iuf":
-        raise RadlibError(f"{path} holds {dtype}; convert it to whole or real numbers.")
+        kind = "colors" if dtype.fields else dtype
+        raise RadlibError(f"{path} holds {kind}; convert it to whole or real numbers (datatype in its header).")
     if int(np.prod(shape, dtype=object)) > MOST_VOXELS or max(shape) > MOST_ALONG:
         raise RadlibError(
             f"{path} claims {shape[0]} x {shape[1]} x {shape[2]} voxels; its header is damaged or it is no scan."
@@ -232,7 +233,7 @@ def _rows_first(plane: Plane) -> bool:
 
 
 def _check_spacing(path: Path) -> None:
-    """Raise if the header's pixdim is no length; nibabel would put 1 mm for 0, turn the sign and only log it."""
+    """Raise if the header's pixdim is no length, where nibabel would put 1 mm for 0, or scl_inter no number."""
     with _stored(path) as file:
         start = file.read(HEADER_BYTES)
     kinds = (nibabel.Nifti1Header, nibabel.Nifti2Header)
@@ -245,6 +246,11 @@ def _check_spacing(path: Path) -> None:
         raise RadlibError(
             f"{path} claims that its voxels begin at byte {before:.0f} (vox_offset in its header); take the file from "
             "the release again."
+        )
+    if np.isfinite(head["scl_slope"]) and head["scl_slope"] != 0 and not np.isfinite(head["scl_inter"]):
+        raise RadlibError(
+            f"{path} adds {float(head['scl_inter']):g} to its voxels (scl_inter in its header); write the true number "
+            "there, or export the volume again."
         )
     pixdim = head["pixdim"][1 : 1 + min(3, max(0, int(head["dim"][0])))]  # a picture of two axes may have no third
     if not (np.isfinite(pixdim) & (pixdim > 0)).all():

@@ -1,8 +1,10 @@
 import gzip
 import json
 
+import nibabel
 import numpy as np
 import pytest
+import tifffile
 from layouts import WRITERS, picture, volume
 
 from radlib import cli
@@ -38,8 +40,6 @@ def test_the_same_film_in_two_splits_is_an_error_and_other_labels_are_said(tmp_p
 def test_one_image_under_two_headers_with_two_masks_is_found(tmp_path):
     root = WRITERS["msd_heart"](tmp_path)
     images = sorted(root.rglob("imagesTr/*.gz"))
-    import nibabel
-
     pixels = np.asarray(nibabel.load(images[2]).dataobj)
     volume(images[7], pixels.astype(np.float32), np.diag([2, 2, 3, 1.0]))
     masks = sorted(root.rglob("labelsTr/*.gz"))
@@ -159,3 +159,76 @@ def test_the_split_command_writes_a_table_that_can_be_changed_and_given_back(tmp
     given = ["data", "check", "montgomery", "--root", str(root), "--split-file", str(tmp_path / "s.csv")]
     assert cli.main(given) == 1
     assert "has no row for 'MCUCXR_0012'" in capsys.readouterr().out
+
+
+def warnings_of(root, name="manifest"):
+    report = check(name, root, deep=True, progress=False)
+    return {finding.what: finding for finding in report.findings if finding.level == "warning"}
+
+
+def segmentation(root, images, masks):
+    """A manifest of 12 pictures with masks, one a patient."""
+    root.mkdir(parents=True, exist_ok=True)
+    rows = ["image,patient,mask"]
+    for k, (image, mask) in enumerate(zip(images, masks, strict=True)):
+        tifffile.imwrite(root / f"{k}.tif", image)
+        picture(root / f"m{k}.png", values=mask)
+        rows.append(f"{k}.tif,p{k},m{k}.png")
+    (root / "manifest.csv").write_text("\n".join(rows) + "\n")
+    return root
+
+
+HALF = np.where(np.arange(64).reshape(8, 8) % 8 < 4, 255, 0).astype(np.uint8)
+
+
+def test_masks_that_are_all_foreground_are_said(tmp_path):
+    film = np.arange(64, dtype=np.uint16).reshape(8, 8)
+    full = np.full((8, 8), 255, np.uint8)
+    found = warnings_of(segmentation(tmp_path, [film + k for k in range(12)], [full, full, *[HALF] * 10]))
+    assert found["Mask that is all foreground: 2 images."].where == ("0.tif", "1.tif")
+    assert not warnings_of(segmentation(tmp_path / "b", [film + k for k in range(12)], [HALF] * 12))
+
+
+def test_images_that_are_normalized_already_are_said(tmp_path):
+    raw = np.random.default_rng(0).normal(400, 90, (12, 3, 40, 40)).astype(np.float32)
+    film = raw[0, 0]
+    images = [*raw[:, 0]]
+    images[1] = (film - film.mean()) / film.std()
+    images[2] = (film - film.min()) / np.ptp(film)
+    images[3] = (images[2] - 0.485) / 0.229  # as torchvision does
+    images[4] = (film > 400).astype(np.float32)  # black and white, not normalized
+    images[5] = (film - 400) / 1000 + 40  # small, but neither around 0 nor in [0, 1]
+    mask = np.kron(HALF, np.ones((5, 5), np.uint8))
+    found = warnings_of(segmentation(tmp_path, images, [mask] * 12))
+    assert found["Normalized already, by their values: 3 images."].where == ("1.tif", "2.tif", "3.tif")
+
+
+@pytest.mark.parametrize("value, share", [(-2000, "below"), (1500, "above")])
+def test_a_window_that_clips_much_is_said(tmp_path, value, share):
+    root = WRITERS["amos"](tmp_path)
+    inside = np.linspace(-1024, 600, 16 * 16 * 8).reshape(16, 16, 8).astype(np.int16)
+    images, masks = sorted(root.rglob("images*/*.nii.gz")), sorted(root.rglob("labels*/*.nii.gz"))
+    for path, mask in zip(images, masks, strict=True):
+        volume(path, inside)
+        volume(mask, np.pad(np.ones((4, 4, 4), np.uint8), ((0, 12), (0, 12), (0, 4))))
+    assert not [what for what in warnings_of(root, "amos") if "clips" in what]
+    for path, part in zip(images[:2], (0.04, 0.06), strict=True):
+        cut = inside.copy()
+        cut.ravel()[: round(part * cut.size)] = value
+        volume(path, cut)
+    (finding,) = [finding for what, finding in warnings_of(root, "amos").items() if "clips" in what]
+    assert finding.what.startswith("More than 5% of the pixels outside the window of -1024 to 600")
+    (where,) = finding.where
+    assert images[1].name in where and f"6% {share}" in where
+
+
+def test_a_volume_stored_in_another_orientation_than_its_cohort_is_said(tmp_path):
+    root = WRITERS["msd_heart"](tmp_path)
+    assert not [what for what in warnings_of(root, "msd_heart") if "other axes" in what]
+    image, mask = (sorted(root.rglob(f"{folder}/*.gz"))[3] for folder in ("imagesTr", "labelsTr"))
+    for path in (image, mask):
+        source = nibabel.load(path)
+        volume(path, np.asarray(source.dataobj)[::-1], source.affine @ np.diag([-1, 1, 1, 1]))
+    (finding,) = [finding for what, finding in warnings_of(root, "msd_heart").items() if "other axes" in what]
+    assert finding.what.endswith("1 volume.")
+    assert finding.where == (f"{image.relative_to(root).as_posix()} (LAS)",)

@@ -1,4 +1,6 @@
+import gzip
 import itertools
+import struct
 import threading
 
 import nibabel
@@ -10,7 +12,7 @@ from layouts import volume
 from nibabel.orientations import apply_orientation, axcodes2ornt, inv_ornt_aff, ornt_transform
 
 from radlib import assets
-from radlib.data import slice_cache, volumes
+from radlib.data import files, slice_cache, volumes
 from radlib.errors import RadlibError
 
 CODES = [
@@ -135,3 +137,82 @@ def test_the_real_ct_and_mr_are_upright(real_images):
     assert cut.min() < -900 and len(rows) and columns.mean() < mask.shape[1] / 2
     spine = np.nonzero(np.isin(mask, range(25, 51)))[0]
     assert spine.mean() > mask.shape[0] / 2  # the back is below
+
+
+STORED = np.random.default_rng(0).integers(0, 100, (5, 6, 7))
+TURNED = np.array([[0.9, -0.3, 0, 1], [0.3, 0.9, 0, 2], [0, 0, 1, 3], [0, 0, 0, 1]]) @ np.diag([-1, 2, 3, 1])
+
+
+def as_nibabel(path):
+    """The volume as nibabel turns it (x right, y front, z head) in radlib's pictures, feet first."""
+    canonical = np.asarray(nibabel.as_closest_canonical(nibabel.load(path)).dataobj)
+    return canonical[::-1, ::-1].transpose(2, 1, 0).astype(np.float32)
+
+
+def as_radlib(path):
+    stack = files.look(path)
+    slices = np.stack([files.read(stack, k)[0] for k in range(stack.slices)])
+    return slices[::-1] if stack.volume.codes[stack.plane.axis] == "I" else slices
+
+
+@pytest.mark.parametrize("ending", ["nii", "nii.gz"])
+@pytest.mark.parametrize("order", "<>")
+@pytest.mark.parametrize("kind", ["u1", "i1", "u2", "i2", "u4", "i4", "u8", "i8", "f4", "f8"])
+def test_every_kind_of_number_is_read_as_nibabel_does(tmp_path, kind, order, ending):
+    path = tmp_path / f"scan.{ending}"
+    header = nibabel.Nifti1Header(endianness=order)
+    header.set_data_dtype(np.dtype(kind).newbyteorder(order))
+    nibabel.save(nibabel.Nifti1Image((STORED / (1 + 2 * (kind[0] == "f"))).astype(kind), TURNED, header), path)
+    np.testing.assert_allclose(as_radlib(path), as_nibabel(path), rtol=1e-6)
+
+
+def coded(path, qform, sform):
+    """A volume with either orientation, both or none, as their codes say."""
+    image = nibabel.Nifti1Image(STORED.astype(np.int16), None)
+    image.header.set_zooms((1, 2, 3))
+    image.set_qform(np.diag([-1, 2, 3, 1]), qform)
+    image.set_sform(TURNED[[1, 0, 2, 3]], sform)
+    image.header["qform_code"], image.header["sform_code"] = qform, sform
+    nibabel.save(nibabel.Nifti1Image(image.dataobj, None, image.header), path)
+
+
+@pytest.mark.parametrize("qform, sform", [(0, 0), (1, 0), (0, 2), (1, 2)])
+def test_the_orientation_is_that_of_nibabel_whichever_form_gives_it(tmp_path, qform, sform):
+    coded(tmp_path / "scan.nii.gz", qform, sform)
+    np.testing.assert_array_equal(as_radlib(tmp_path / "scan.nii.gz"), as_nibabel(tmp_path / "scan.nii.gz"))
+
+
+def scaled(path, slope, intercept):
+    volume(path, STORED.astype(np.int16))
+    raw = bytearray(gzip.decompress(path.read_bytes()))
+    raw[112:120] = struct.pack("<ff", slope, intercept)
+    path.write_bytes(gzip.compress(bytes(raw)))
+
+
+@pytest.mark.parametrize("slope, intercept", [(2, -1024), (-1, 0), (-0.5, 3), (0.001, 0), (0, 5), (np.nan, np.nan)])
+def test_voxels_are_scaled_as_nibabel_does(tmp_path, slope, intercept):
+    scaled(tmp_path / "scan.nii.gz", slope, intercept)
+    found = as_radlib(tmp_path / "scan.nii.gz")
+    np.testing.assert_allclose(found, as_nibabel(tmp_path / "scan.nii.gz"), rtol=1e-6)
+    assert np.ptp(found) > 0
+
+
+def test_an_offset_that_is_no_number_is_refused(tmp_path):
+    scaled(tmp_path / "scan.nii.gz", 1, np.nan)
+    with pytest.raises(RadlibError, match=r"scan\.nii\.gz adds nan to its voxels \(scl_inter in its header\); write"):
+        volumes.header(tmp_path / "scan.nii.gz")
+
+
+@pytest.mark.parametrize(
+    "array, sentence",
+    [
+        (STORED.astype(np.complex64), "holds complex64; convert"),
+        (np.zeros((5, 6, 7), [("R", "u1"), ("G", "u1"), ("B", "u1")]), "holds colors; convert"),
+        (np.stack([STORED.astype(np.int16)] * 2, axis=-1), r"has shape \(5, 6, 7, 2\); a volume of three axes"),
+    ],
+    ids=["complex", "colors", "series"],
+)
+def test_volumes_that_are_not_gray_are_refused(tmp_path, array, sentence):
+    nibabel.save(nibabel.Nifti1Image(array, np.eye(4)), tmp_path / "scan.nii.gz")
+    with pytest.raises(RadlibError, match=rf"scan\.nii\.gz {sentence}"):
+        files.look(tmp_path / "scan.nii.gz")
