@@ -199,12 +199,28 @@ def bound(source):
     return names
 
 
-@pytest.mark.parametrize(
-    "source",
-    ["x = 1", "x += 1", "for x in y: pass", "for k, (x, *z) in y: pass", "with y as x: pass", "if (x := 1): pass",
-     "import x.y", "from y import z as x", "def x(): pass", "class x: pass", "x: int = 1", "del x",
-     "[(x := k) for k in y]", "try: pass\nexcept E as x: pass", "%matplotlib inline\nif y:\n    x = 1", "match y:\n    case [x]: pass"],
-)  # fmt: skip
+BINDS = """
+x = 1
+x += 1
+x: int = 1
+del x
+for x in y: pass
+for k, (x, *z) in y: pass
+with y as x: pass
+if (x := 1): pass
+[(x := k) for k in y]
+import x.y
+from y import z as x
+def x(): pass
+class x: pass
+%matplotlib inline|x = 1
+if y:|    x = 1
+try: pass|except E as x: pass
+match y:|    case [x]: pass
+"""
+
+
+@pytest.mark.parametrize("source", [line.replace("|", "\n") for line in BINDS.strip().splitlines()])
 def test_whatever_binds_a_name_is_seen(source):
     assert "x" in bound(source)
     assert bound("z = [x for x in y]; f(x=1); z.x = 1; z['x'] = 1; g = lambda x: x") == {"z", "g"}

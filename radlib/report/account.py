@@ -65,6 +65,8 @@ def _provenance(results: list[Result], title: str) -> str:
 
 def _facts(found: Result) -> dict[str, str]:
     """Where a number comes from; its weights have a line of their own. A row without pixels has no size or runtime."""
+    interval = found.interval
+    drawn = "patients" if interval.unit == "patient" else "patients and draws"
     of_pixels = {"Image size": f"{found.backbone.image_size} px", "Runtime": found.backbone.runtime}
     return {
         "Data": f"{found.data.title} ({ORIGIN_WORDS[found.data.origin]}). {found.data.note}",
@@ -73,7 +75,7 @@ def _facts(found: Result) -> dict[str, str]:
         "Preprocessing": found.preprocessing,
         **(of_pixels if found.backbone.image_size else {}),
         "Seed": str(found.seed),
-        "Intervals": f"{found.interval.level:.0%} percentile over {found.interval.resamples:,} resamples of patients",
+        "Intervals": f"{interval.level:.0%} percentile over {interval.resamples:,} resamples of {drawn}",
         "Device": found.device,
         **{f"Version of {name}": number for name, number in found.versions.items()},
         "Commit": found.commit,

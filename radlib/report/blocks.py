@@ -22,10 +22,10 @@ def by_data(paths: Sequence[Path]) -> list[tuple[DataUsed, list[Path]]]:
     ]
 
 
-def whose(found: Result) -> str:
-    """Whose images a Result is of, for a caption, e.g. ``Brain Tumor, stand-in data``."""
+def whose(found: Result, title: str = "") -> str:
+    """Whose images a Result is of, for a caption, e.g. ``Brain Tumor, stand-in data``; `title` instead of its own."""
     words = "real images, not the paper's" if _is_published_own(found) else ORIGIN_WORDS[found.data.origin]
-    return f"{found.data.title}, {words}"
+    return f"{title or found.data.title}, {words}"
 
 
 def _is_published_own(found: Result) -> bool:

