@@ -111,6 +111,14 @@ def test_a_network_from_scratch_is_the_papers_and_says_how_it_was_trained(folder
     assert [row.title for row in rows[:2]] == ["U-Net", "TransUNet (R50-ViT-L/16)"]
 
 
+def test_own_weights_of_one_file_name_are_rows_without_a_number_of_the_paper(folder):
+    names = [f"file:checkpoint=vit_small_patch14_dinov2@{digest}" for digest in ("00c0ffee", "1234abcd")]
+    ours = reads(*(folder(name) for name in names))
+    rows = mask_tables.rows(paper.table("table06"), ours[0].data, [], ours)
+    assert [(row.backbone, row.paper) for row in rows if row.this_run] == [(name, None) for name in names]
+    assert len({row.title for row in rows if row.this_run}) == 2
+
+
 def test_the_papers_own_encoder_is_its_row(folder):
     ours = reads(folder("dinov2_vitl14", size=448))
     rows = mask_tables.rows(paper.table("table07"), ours[0].data, [], ours)
