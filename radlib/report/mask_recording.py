@@ -56,6 +56,7 @@ def record(experiment: MaskExperiment, rows: Sequence[Row], split: Split) -> lis
     cases = samples["image"].map({name: k for k, name in enumerate(scans)}).to_numpy(np.int64)
     columns = {f"{r}/{d}": one for r, row in enumerate(rows) for d, one in enumerate(row.counts)}
     drawn = overlap_intervals.resampled(columns, patients, cases, resamples=settings.resamples, seed=settings.seed)
+    data = data_used(dataset, settings.data_note)
     paths, first = [], 0
     for row in rows:
         mine = slice(first, first + len(row.counts))
@@ -77,7 +78,7 @@ def record(experiment: MaskExperiment, rows: Sequence[Row], split: Split) -> lis
             n_images=len(split.test),
             n_patients=len(np.unique(patients)),
             seed=settings.seed,
-            data=data_used(experiment.dataset, settings.data_note),
+            data=data,
             backbone=row.backbone,
             chosen={"learning_rate": row.learning_rates[0]} if len(set(row.learning_rates)) == 1 else {},
             chosen_how=row.chosen_how,
