@@ -49,6 +49,11 @@ class Dataset:
         mask_preparation: words that name what `read_mask` makes of the files beyond what `preparation` says; part of
             the key of every cached mask.
         planes: image path of every volume -> how its slices are cut; None where no image is a volume.
+        warnings: sentences on what looks wrong with this copy and only its owner can decide, such as two spellings of
+            one patient's id. `audit.patient_warnings` are added when the dataset is opened by its name.
+        patient_source: file and column, or names of files, that the patients' ids come from, for sentences.
+        segmentation: the same images with their masks as the truth, where a manifest has labels and masks; None where
+            there is one kind of truth.
         prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
             to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
@@ -68,6 +73,9 @@ class Dataset:
     mask_preparation: str = ""
     planes: Mapping[str, Plane] | None = None
     prepare: Callable[[bool], None] | None = None
+    warnings: tuple[str, ...] = ()
+    patient_source: str = "names of the files"
+    segmentation: "Dataset | None" = None
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -102,8 +102,12 @@ def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:
 
 def words(dataset: Dataset) -> str:
     """What a dataset's samples carry and whose they are, e.g. "14 findings; stand-in data"."""
-    k = len(dataset.classes)
-    return f"{TASK_WORDS[dataset.task].format(k=k, s='' if k == 1 else 's')}; {ORIGIN_WORDS[dataset.origin]}"
+    truths = [
+        TASK_WORDS[each.task].format(k=len(each.classes), s="" if len(each.classes) == 1 else "s")
+        for each in (dataset, dataset.segmentation)
+        if each is not None
+    ]
+    return f"{'; '.join(truths)}; {ORIGIN_WORDS[dataset.origin]}"
 
 
 def what_it_is(dataset: Dataset) -> str:
@@ -116,7 +120,8 @@ def notes_html(cohorts: Sequence[Cohort]) -> str:
     items = []
     for cohort in cohorts:
         if cohort.dataset is not None:
-            text = f"{cohort.dataset.note} Read as: {cohort.dataset.preparation}."
+            notes = " ".join((cohort.dataset.note, *cohort.dataset.warnings))
+            text = f"{notes} Read as: {cohort.dataset.preparation}."
             items.append(f"<dt>{escape(cohort.dataset.title)}</dt><dd>{escape(text.strip())}</dd>")
     return (
         '<details class="radlib-provenance"><summary>Provenance: what each copy is</summary><dl>'

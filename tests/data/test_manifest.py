@@ -82,7 +82,7 @@ def spoil(path, find, put):
     [
         (lambda f: (f / "manifest.csv").unlink(), "has no manifest.csv"),
         (lambda f: spoil(f / "manifest.csv", "patient", "person"), "no column 'patient'.*has: image, person, label"),
-        (lambda f: spoil(f / "manifest.csv", ",", ";"), "no column 'image'.*commas"),
+        (lambda f: spoil(f / "manifest.csv", ",", ";"), "separates its columns by semicolons; save it"),
         (lambda f: spoil(f / "manifest.csv", "label", "grade"), "column 'grade' holds 'well' in line 2"),
         (lambda f: spoil(f / "manifest.csv", "p3", ""), "column 'patient' is empty in line 5"),
         (lambda f: spoil(f / "manifest.csv", "sick", "well"), "every label is 'well'"),
@@ -90,7 +90,7 @@ def spoil(path, find, put):
         (lambda f: spoil(f / "manifest.csv", "4.png", "/etc/passwd"), "line 6: '/etc/passwd' leaves the folder"),
         (lambda f: spoil(f / "manifest.csv", "4.png", "3.png"), "'3.png' is listed twice"),
         (lambda f: spoil(f / "manifest.csv", "label", "patient"), "has two columns 'patient'"),
-        (lambda f: spoil(f / "manifest.csv", "p3,", "p3,,"), "CSV file in UTF-8 .*saw 4.*save it again"),
+        (lambda f: spoil(f / "manifest.csv", "p3,", "p3,,"), "line 5 has 4 cells and the header 3; put"),
         (
             lambda f: (f / "manifest.csv").write_text("image,patient,label\n0.png,p0,a\n1.png,p1,b"),
             "2 in all, cannot give",
