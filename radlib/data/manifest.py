@@ -234,7 +234,7 @@ def _twice(root: Path, path: Path, images: pd.Series) -> list[str]:
         return []
     first, other, *_ = shared[0]
     return [
-        f"{path}: {len(shared):,} images are listed under several names that are links to one file, first '{first}' "
+        f"{path}: several names lead to one file by links ({len(shared):,} files), first '{first}' "
         f"and '{other}'; keep one row of each."
     ]
 

@@ -29,7 +29,7 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
     """
     if not os.path.isfile(path):  # Path's own raises for a name that is too long for a disk
         raise RadlibError(f"There is no {path}; {remedy or 'put it there.'}")
-    lines, rows = _rows(path)
+    lines, rows = _rows(path, required)
     if not rows:
         raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 (it is empty); save it again as one.")
     header, width = rows[0], max(map(len, rows))
@@ -38,7 +38,6 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
             f"{path} has {width:,} columns, more than the {MOST_COLUMNS:,} that a table of images may have; "
             "save it again, a row an image."
         )
-    _check_separator(path, header, required)
     for line, row in zip(lines, rows, strict=True):
         if any(row[len(header) :]):
             raise RadlibError(
@@ -66,7 +65,7 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
     return table
 
 
-def _rows(path: Path) -> tuple[list[int], list[list[str]]]:
+def _rows(path: Path, required: Sequence[str]) -> tuple[list[int], list[list[str]]]:
     """The line in which each row that is not empty begins, and its cells without outer spaces."""
     lines: list[int] = []
     rows: list[list[str]] = []
@@ -75,6 +74,8 @@ def _rows(path: Path) -> tuple[list[int], list[list[str]]]:
             if file.read(2) in (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE):
                 raise RadlibError(f"{path} is text in UTF-16; save it as CSV in UTF-8.")
         with open(path, encoding="utf-8-sig", newline="") as text:
+            _check_separator(path, next((line for line in text if line.strip()), ""), required)
+            text.seek(0)
             reader, begins = csv.reader(text, strict=True), 1
             for row in reader:
                 cells = [cell.strip() for cell in row]
@@ -90,11 +91,11 @@ def _rows(path: Path) -> tuple[list[int], list[list[str]]]:
     return lines, rows
 
 
-def _check_separator(path: Path, header: Sequence[str], required: Sequence[str]) -> None:
-    """Raise if the first cell of the header holds a `required` column between other separators than commas."""
+def _check_separator(path: Path, line: str, required: Sequence[str]) -> None:
+    """Raise if the first `line` holds a `required` column between other separators than commas, or says ``sep=;``."""
     for separator, name in ((";", "semicolons"), ("\t", "tabs"), ("|", "vertical bars")):
-        parts = [part.strip(' "') for part in header[0].split(separator)]
-        if header[0].lower() == f"sep={separator}" or (len(parts) > 1 and set(parts) & set(required)):
+        parts = [part.strip(' "\r\n') for part in line.split(separator)]
+        if [parts[0].lower(), *parts[1:]] == ["sep=", ""] or (len(parts) > 1 and set(parts) & set(required)):
             raise RadlibError(f"{path} separates its columns by {name}; save it as CSV with commas.")
 
 
