@@ -82,7 +82,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels=labels,
         origin=kind,
         note=" ".join([note, *notes]).strip(),
-        patient_source=f"{base}, column 'Path' of the CSV files",
+        patient_source="column 'Path' of the CSV files",
         root=root,
         read_image=pictures.read_sample,
         preparation="gray as stored",

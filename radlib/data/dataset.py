@@ -50,7 +50,8 @@ class Dataset:
             the key of every cached mask.
         planes: image path of every volume -> how its slices are cut; None where no image is a volume.
         warnings: sentences on what looks wrong with this copy and only its owner can decide, such as two spellings of
-            one patient's id. `audit.patient_warnings` are added when the dataset is opened by its name.
+            one patient's id; they may name patients, so they are printed and not kept with Results. Those on the ids
+            are added when the dataset is opened by its name.
         patient_source: file and column, or names of files, that the patients' ids come from, for sentences.
         segmentation: the same images with their masks as the truth, where a manifest has labels and masks; None where
             there is one kind of truth.

@@ -75,9 +75,9 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     for column in ("study", "view"):
         if column in table:
             known = table[column][~table[column].str.lower().isin(audit.MISSING)]
-            warnings += audit.name_warnings(known, f"{path}, column '{column}'", column)
+            warnings += audit.name_warnings(known, f"{MANIFEST}, column '{column}'", column)
     if "sex" in table:
-        warnings += audit.sex_warnings(table["sex"], f"{path}, column 'sex'")
+        warnings += audit.sex_warnings(table["sex"], f"{MANIFEST}, column 'sex'")
     if "study" in table:
         _check_studies(path, table, [column for truth in truths for column in truth.columns if column != "mask"])
     table = table.reset_index(drop=True).drop(columns=list(truths[0].columns) if len(truths) == 2 else [])
@@ -128,7 +128,7 @@ def _dataset(
         planes=planes or None,
         prepare=_preparer(root, [stack for name, stack in held.items() if name in used]),
         warnings=(*warnings, *audit.name_warnings(truth.classes, truth.source, "class")),
-        patient_source=f"{root / MANIFEST}, column 'patient'",
+        patient_source=f"{MANIFEST}, column 'patient'",
     )
 
 
@@ -234,7 +234,7 @@ def _twice(root: Path, path: Path, images: pd.Series) -> list[str]:
         return []
     first, other, *_ = shared[0]
     return [
-        f"{path}: several names lead to one file by links ({len(shared):,} files), first '{first}' "
+        f"{MANIFEST}: several names lead to one file by links ({len(shared):,} files), first '{first}' "
         f"and '{other}'; keep one row of each."
     ]
 
@@ -291,18 +291,16 @@ def _truths(path: Path, table: pd.DataFrame) -> tuple[list[Truth], list[str]]:
     """The labels, the masks or both, in this order; and warnings of labels beside masks that cannot be used."""
     if "mask" not in table:
         return [_labels(path, table)], []
-    classes = path.parent / CLASSES
-    names = tuple(_classes(classes).values()) or ("structure",)
-    masks = Truth(
-        "segmentation", names, np.empty((len(table), 0), dtype=np.int64), ("mask",), f"{classes}, column 'name'"
-    )
+    names = tuple(_classes(path.parent / CLASSES).values()) or ("structure",)
+    nothing = np.empty((len(table), 0), dtype=np.int64)
+    masks = Truth("segmentation", names, nothing, ("mask",), f"{CLASSES}, column 'name'")
     others = _findings(table)
     if "label" not in table and not any(table[name].isin(["0", "1"]).all() for name in others):
         return [masks], []
     try:
         return [_labels(path, table), masks], []
     except RadlibError as error:
-        return [masks], [f"Without labels to classify: {error}"]
+        return [masks], [f"Masks alone can be used. {str(error).replace(str(path), MANIFEST)}"]
 
 
 def _findings(table: pd.DataFrame) -> list[str]:
@@ -317,7 +315,7 @@ def _labels(path: Path, table: pd.DataFrame) -> Truth:
             raise RadlibError(f"{path}: every label is '{classes[0]}'; a classifier needs at least two classes.")
         codes = pd.Categorical(table["label"], categories=list(classes)).codes
         task: Task = "binary" if len(classes) == 2 else "multi-class"
-        return Truth(task, classes, codes.astype(np.int64), ("label",), f"{path}, column 'label'")
+        return Truth(task, classes, codes.astype(np.int64), ("label",), f"{MANIFEST}, column 'label'")
     findings = _findings(table)
     if not findings:
         raise RadlibError(
@@ -331,4 +329,4 @@ def _labels(path: Path, table: pd.DataFrame) -> Truth:
                 "every other column is a finding of 0 or 1."
             )
     labels = table[findings].to_numpy(dtype=np.int64)
-    return Truth("multi-label", tuple(findings), labels, tuple(findings), f"{path}, names of the columns")
+    return Truth("multi-label", tuple(findings), labels, tuple(findings), f"{MANIFEST}, names of the columns")

@@ -85,7 +85,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels=labels[list(classes)].to_numpy(dtype=np.int64),
         origin=kind,
         note=" ".join([note, *notes]).strip(),
-        patient_source=f"{path}, column 'Patient ID'",
+        patient_source=f"{path.name}, column 'Patient ID'",
         root=root,
         read_image=pictures.read_sample,
         preparation="gray as stored",

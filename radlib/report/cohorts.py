@@ -120,8 +120,7 @@ def notes_html(cohorts: Sequence[Cohort]) -> str:
     items = []
     for cohort in cohorts:
         if cohort.dataset is not None:
-            notes = " ".join((cohort.dataset.note, *cohort.dataset.warnings))
-            text = f"{notes} Read as: {cohort.dataset.preparation}."
+            text = f"{cohort.dataset.note} Read as: {cohort.dataset.preparation}."
             items.append(f"<dt>{escape(cohort.dataset.title)}</dt><dd>{escape(text.strip())}</dd>")
     return (
         '<details class="radlib-provenance"><summary>Provenance: what each copy is</summary><dl>'

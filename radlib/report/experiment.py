@@ -97,7 +97,7 @@ def open_cohort_of(name: str, data_root: str, protocol: str, split_file: str = "
     if masks and dataset.segmentation is not None:
         dataset = dataset.segmentation
     for sentence in dataset.warnings:
-        print(plain(f"Warning: {sentence}"))
+        print(plain(f"Warning, {dataset.title}: {sentence}"))
     return Cohort(name, dataset)
 
 

@@ -182,7 +182,7 @@ def data_used(dataset: Dataset, note: str) -> DataUsed:
         dataset=dataset.name,
         title=dataset.title,
         origin=dataset.origin,
-        note=" ".join(part for part in (dataset.note, *dataset.warnings, note) if part),
+        note=" ".join(part for part in (dataset.note, note) if part),
         fingerprint=dataset.fingerprint,
         split_sha256=splits.digest(dataset.samples),
         classes=dataset.classes,

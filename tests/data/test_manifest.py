@@ -132,9 +132,7 @@ def test_links_to_one_file_are_named(tmp_path, link):
     with open(folder / "manifest.csv", "a") as file:
         file.write("other.png,q4,well\n")
     (sentence,) = open_dataset("manifest", folder).warnings
-    assert (
-        "several names lead to one file by links (1 files), first '4.png' and 'other.png'" in sentence
-    )
+    assert "several names lead to one file by links (1 files), first '4.png' and 'other.png'" in sentence
 
 
 @pytest.mark.parametrize("listed, stored", [("NFC", "NFD"), ("NFD", "NFC")])
