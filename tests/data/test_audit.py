@@ -7,6 +7,7 @@ import pytest
 from layouts import WRITERS
 from PIL import Image
 
+from radlib import cli
 from radlib.data import audit, splits
 from radlib.data.catalog import open_dataset
 from radlib.data.check import check
@@ -107,6 +108,12 @@ def test_one_patient_in_two_splits_under_two_spellings_is_named_at_the_door(tmp_
     assert sentence.endswith("(4 of 4 such groups of ids are in two splits); if so, give each patient one id.")
     found = [finding for finding in check("manifest", root, progress=False).findings if finding.level == "warning"]
     assert [(each.what[:-1], each.remedy) for each in found] == [tuple(sentence.rsplit("; ", 1))]
+
+
+def test_the_command_that_writes_a_split_says_so(tmp_path, capsys):
+    root = manifest(tmp_path, [(["1", "001", "3", "4"][k % 4], "ab"[k % 2]) for k in range(12)], ("patient", "label"))
+    assert cli.main(["data", "split", "manifest", "--root", str(root), "--out", str(tmp_path / "split.csv")]) == 0
+    assert "Warning: manifest.csv, column 'patient': '1' and '001' may be the same patient" in capsys.readouterr().err
 
 
 def test_the_page_says_so_and_scores_without_them_too(tmp_path, capsys):
