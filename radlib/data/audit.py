@@ -7,6 +7,7 @@ from collections.abc import Iterable, Sequence
 import numpy as np
 import pandas as pd
 
+ZEROS = re.compile(r"(?<!\d)(?<!\d\.)0+(?=\d)")  # before a number, not behind its point
 SHOWN = 3  # groups of spellings in one sentence
 MISSING = {"nan", "na", "n/a", "#n/a", "<na>", "null", "#value!", "#name?", "#ref!", "#div/0!"}  # spreadsheets, pandas
 SEXES = {"f", "female", "m", "male"}
@@ -19,6 +20,8 @@ def spelling(name: str) -> str:
     invisible characters, outer quotes, zeros before a number and ``.0`` after it, and spaces, hyphens, underscores and
     brackets, except that one of them between two digits or two letters counts: ``1-2`` is not ``12``.
     """
+    if name.isascii() and name.isalnum():  # the most, of which there may be tens of thousands
+        return ZEROS.sub("", name.lower())
     text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     text = "".join("-" if unicodedata.category(c) == "Pd" or c == "−" else c for c in text)
     text = "".join(str(unicodedata.decimal(c, c)) for c in text if unicodedata.category(c) not in ("Cf", "Cc"))
@@ -27,7 +30,7 @@ def spelling(name: str) -> str:
     text = re.sub(r"(?<=\w)[\s_()\[\]-]+(?=\w)|(?<=[^\W_])_+(?=[^\W_])", "-", text)  # one sign for all separators
     text = re.sub(r"[\s_()\[\]]+", "", text)
     text = re.sub(r"(?<=\d)-(?=[^\W\d])|(?<=[^\W\d])-(?=\d)", "", text)
-    return re.sub(r"(?<!\d)(?<!\d\.)0+(?=\d)", "", text) or name
+    return ZEROS.sub("", text) or name
 
 
 def respelled(names: Iterable[str]) -> list[tuple[str, ...]]:

@@ -45,7 +45,7 @@ def read(path: Path, required: Sequence[str], remedy: str = "") -> pd.DataFrame:
                 "put text that holds a comma in quotes and save it again."
             )
     width = len(header)
-    cells = [(row + [""] * (width - len(row)))[:width] for row in rows[1:]]
+    cells = [row if len(row) == width else (row + [""] * (width - len(row)))[:width] for row in rows[1:]]
     table = pd.DataFrame(cells, columns=range(width), index=lines[1:], dtype=str)
     keep = [k for k, name in enumerate(header) if name or not (table[k] == "").all()]  # commas at the ends of lines
     keep = [k for k in keep if header[k] or not _numbers_rows(table[k])]
