@@ -57,18 +57,32 @@ def _visible(group: tuple[str, ...]) -> list[str]:
 
 def patient_warnings(samples: pd.DataFrame, source: str) -> list[str]:
     """Sentences on patient ids of `samples` that may be wrong; `source` names the file and column they come from."""
-    groups = respelled(samples["patient"])
+    groups, divided = _respelled_patients(samples)
     sentences = []
     if groups:
-        number = {name: k for k, group in enumerate(groups) for name in group}
-        sets = samples["split"].groupby(samples["patient"].map(number)).nunique()
-        divided = {int(k) for k in sets.index[sets > 1]}
-        first = sorted(range(len(groups)), key=lambda k: k not in divided)
         sentences.append(
-            f"{source}: {in_words([groups[k] for k in first])} may be the same patient ({len(divided):,} of "
-            f"{len(groups):,} such groups of ids are in two splits); if so, give each patient one id."
+            f"{source}: {in_words(groups)} may be the same patient ({divided:,} of {len(groups):,} such groups of ids "
+            "are in two splits); if so, give each patient one id."
         )
     return sentences + missing_warnings(samples["patient"], source)
+
+
+def patient_note(samples: pd.DataFrame) -> str:
+    """The same in a sentence that names no patient, for pages and Results; empty where every id has one spelling."""
+    groups, divided = _respelled_patients(samples)
+    if not groups:
+        return ""
+    several = f"{len(groups):,} of its patients may have several ids, which differ in spelling"
+    return f"{several}; {divided:,} are in two splits."
+
+
+def _respelled_patients(samples: pd.DataFrame) -> tuple[list[tuple[str, ...]], int]:
+    """Groups of ids that are one spelling, those in two splits first, and how many those are."""
+    groups = respelled(samples["patient"])
+    number = {name: k for k, group in enumerate(groups) for name in group}
+    sets = samples["split"].groupby(samples["patient"].map(number)).nunique()
+    divided = {int(k) for k in sets.index[sets > 1]}
+    return [groups[k] for k in sorted(range(len(groups)), key=lambda k: k not in divided)], len(divided)
 
 
 def name_warnings(names: Iterable[str], source: str, what: str) -> list[str]:

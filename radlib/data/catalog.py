@@ -57,11 +57,15 @@ def open_dataset(
         raise RadlibError(f"{where} cannot be read ({error.strerror}); mend its permissions or its disk.") from error
     if split_file:
         dataset = _split_by(dataset, Path(os.path.expanduser(split_file)))
-    found = audit.patient_warnings(dataset.samples, dataset.patient_source)
     masks = dataset.segmentation
-    if masks is not None:
-        masks = replace(masks, warnings=(*found, *masks.warnings))
-    return replace(dataset, warnings=(*found, *dataset.warnings), segmentation=masks)
+    return replace(_audited(dataset), segmentation=_audited(masks) if masks is not None else None)
+
+
+def _audited(dataset: Dataset) -> Dataset:
+    """`dataset` with warnings of its patients' ids, and a note of them."""
+    found = audit.patient_warnings(dataset.samples, dataset.patient_source)
+    note = " ".join(part for part in (dataset.note, audit.patient_note(dataset.samples)) if part)
+    return replace(dataset, warnings=(*found, *dataset.warnings), note=note)
 
 
 def _split_by(dataset: Dataset, path: Path) -> Dataset:
