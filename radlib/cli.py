@@ -277,8 +277,11 @@ def _fetch(given: argparse.Namespace) -> int:
 def _split(given: argparse.Namespace) -> int:
     from radlib.data import catalog, splits
 
-    samples = catalog.open_dataset(given.dataset, given.root).samples
+    dataset = catalog.open_dataset(given.dataset, given.root)
+    samples = dataset.samples
     splits.save(samples, given.out)
+    for sentence in dataset.warnings:
+        print(plain(f"Warning: {sentence}"), file=sys.stderr)
     print(f"split: {given.out}, sha256 of the images' split {splits.digest(samples)[:12]}…")
     return 0
 

@@ -66,6 +66,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels=labels,
         origin=kind,
         note=note,
+        patient_source="cjdata/PID of the .mat files",
         root=root,
         read_image=read_transposed if transposed else read_upright,
         preparation="5th-95th percentile clip" + (" | transposed" if transposed else ""),

@@ -5,7 +5,7 @@ import os
 from dataclasses import replace
 from pathlib import Path
 
-from radlib.data import splits
+from radlib.data import audit, splits
 from radlib.data.dataset import Dataset, Task
 from radlib.errors import RadlibError, unknown_name
 
@@ -35,7 +35,8 @@ def open_dataset(
     """Dataset `name` below `data_root`: in the folder of that name if there is one, else in `data_root` itself.
 
     protocol: ``ours`` or ``authors``, where the authors' code prepares images or splits them differently (see each
-    dataset's reader).  split_file: a CSV of patient and split that replaces the dataset's own split.
+    dataset's reader).  split_file: a CSV of patient and split that replaces the dataset's own split. A manifest with
+    labels and masks is opened with its labels; its `Dataset.segmentation` has the masks.
     """
     check_name(name)
     if protocol not in ("ours", "authors"):
@@ -54,10 +55,23 @@ def open_dataset(
     except OSError as error:
         where = error.filename or root
         raise RadlibError(f"{where} cannot be read ({error.strerror}); mend its permissions or its disk.") from error
-    if not split_file:
-        return dataset
-    path = Path(os.path.expanduser(split_file))
+    if split_file:
+        dataset = _split_by(dataset, Path(os.path.expanduser(split_file)))
+    masks = dataset.segmentation
+    return replace(_audited(dataset), segmentation=_audited(masks) if masks is not None else None)
+
+
+def _audited(dataset: Dataset) -> Dataset:
+    """`dataset` with warnings of its patients' ids, and a note of them."""
+    found = audit.patient_warnings(dataset.samples, dataset.patient_source)
+    note = " ".join(part for part in (dataset.note, audit.patient_note(dataset.samples)) if part)
+    return replace(dataset, warnings=(*found, *dataset.warnings), note=note)
+
+
+def _split_by(dataset: Dataset, path: Path) -> Dataset:
+    """`dataset` with the split that the CSV at `path` gives."""
     split = splits.load(dataset.samples, path)
     note = " ".join(part for part in (dataset.note, f"Split by {path.name}.") if part)
     kind = "own" if dataset.origin == "paper" else dataset.origin
-    return replace(dataset, samples=dataset.samples.assign(split=split), origin=kind, note=note)
+    masks = _split_by(dataset.segmentation, path) if dataset.segmentation else None
+    return replace(dataset, samples=dataset.samples.assign(split=split), origin=kind, note=note, segmentation=masks)

@@ -118,12 +118,13 @@ def check(name: str, root: Path | str, deep: bool = False, split_file: str = "",
         report.add("error", str(error))
     _counts(report, dataset)
     _patients(report, dataset)
+    _spellings(report, dataset)
     _labels(report, dataset)
     _headers(report, dataset, progress)
     _orientations(report, dataset)
     _duplicates(report, dataset)
     if deep:
-        _decode(report, dataset, progress)
+        _decode(report, dataset.segmentation or dataset, progress)
     return report
 
 
@@ -161,7 +162,7 @@ def _patients(report: Report, dataset: Dataset) -> None:
             "error", f"In two splits: {_n(len(torn), 'patient')}.", torn, "put all images of a patient into one split."
         )
     families = audit.near_equal_ids(dataset.samples)
-    crossing = families[families["splits"].str.contains(" ")]
+    crossing = families[families["splits"].str.contains(" ") & (families["spellings"] > 1)]
     if len(crossing):
         n = int(audit.test_rows_with_relatives(dataset.samples).sum())
         report.add(
@@ -171,6 +172,14 @@ def _patients(report: Report, dataset: Dataset) -> None:
             crossing["patients"].tolist(),
             "if they are one person each, give them one id; else read results without them too.",
         )
+
+
+def _spellings(report: Report, dataset: Dataset) -> None:
+    """What the reader of the folder warns of, such as two spellings of one patient's id; of masks too."""
+    masks = dataset.segmentation.warnings if dataset.segmentation else ()
+    for sentence in dict.fromkeys((*dataset.warnings, *masks)):
+        what, _, remedy = sentence.rpartition("; ")
+        report.add("warning", f"{what}.", (), remedy)
 
 
 def _labels(report: Report, dataset: Dataset) -> None:
@@ -200,11 +209,11 @@ def _headers(report: Report, dataset: Dataset, progress: bool) -> None:
 def _duplicates(report: Report, dataset: Dataset) -> None:
     table = dataset.samples
     split = table.groupby("image", sort=False)["split"].first()
-    truth = _truth(dataset)
+    truths = [_truth(each) for each in (dataset, dataset.segmentation) if each is not None]
     groups = duplicates.same(dataset.root, table["image"].tolist())
     across = [group for group in groups if split[list(group)].nunique() > 1]
     within = [group for group in groups if split[list(group)].nunique() == 1]
-    disagree = [group for group in groups if len({truth(name) for name in group}) > 1]
+    disagree = [group for group in groups if any(len({truth(name) for name in group}) > 1 for truth in truths)]
     for level, found, words in (
         ("error", across, "in two splits"),
         ("warning", within, "in one split"),

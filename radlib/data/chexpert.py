@@ -82,6 +82,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels=labels,
         origin=kind,
         note=" ".join([note, *notes]).strip(),
+        patient_source="column 'Path' of the CSV files",
         root=root,
         read_image=pictures.read_sample,
         preparation="gray as stored",
@@ -119,14 +120,14 @@ def _listed(path: Path, base: Path) -> tuple[pd.DataFrame, list[str]]:
         strange = table.index[~table[name].isin(VALUES)]
         if len(strange):
             wrong.append(
-                f"{path}, line {strange[0] + 2}: '{table[name][strange[0]]}' in column '{name}'; 1, 0, -1 and blank "
+                f"{path}, line {strange[0]}: '{table[name][strange[0]]}' in column '{name}'; 1, 0, -1 and blank "
                 f"are known ({len(strange)} cells are not)."
             )
     image = table["Path"].map(_without_release)
     patient = image.str.extract(r"(patient\d+)", expand=False)
     lost = table.index[patient.isna()]
     if len(lost):
-        wrong.append(f"{path}, line {lost[0] + 2}: '{table['Path'][lost[0]]}' names no patient (patient00001/…).")
+        wrong.append(f"{path}, line {lost[0]}: '{table['Path'][lost[0]]}' names no patient (patient00001/…).")
     found = pd.DataFrame({"image": image, "patient": patient.fillna("")})
     found["age"] = pd.to_numeric(table.get("Age", pd.Series(np.nan, table.index)), errors="coerce")
     found["sex"] = table.get("Sex", pd.Series("", table.index)).str[:1].where(lambda sex: sex.isin(["F", "M"]), "")

@@ -52,6 +52,12 @@ class Dataset:
             the key of every cached mask.
         planes: image path of every volume -> how its slices are cut; None where no image is a volume.
         window: values in the image's units at which `read_image` clips; None where it does not.
+        warnings: sentences on what looks wrong with this copy and only its owner can decide, such as two spellings of
+            one patient's id; they may name patients, so they are printed and not kept with Results. Those on the ids
+            are added when the dataset is opened by its name.
+        patient_source: file and column, or names of files, that the patients' ids come from, for sentences.
+        segmentation: the same images with their masks as the truth, where a manifest has labels and masks; None where
+            there is one kind of truth.
         prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
             to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
@@ -72,6 +78,9 @@ class Dataset:
     planes: Mapping[str, Plane] | None = None
     window: tuple[float, float] | None = None
     prepare: Callable[[bool], None] | None = None
+    warnings: tuple[str, ...] = ()
+    patient_source: str = "names of the files"
+    segmentation: "Dataset | None" = None
 
     @functools.cached_property
     def fingerprint(self) -> str:

@@ -57,9 +57,9 @@ def scans(folder: Path) -> tuple[list[Scan], str]:
             for entry in about.get(part) or []:
                 image, mask = _pair(path, entry, ending)
                 found.append(Scan(_stem(image), image, mask, part))
-        climbing = tables.climbing(folder, [name for scan in found for name in (scan.image, scan.mask)], path)
-        if climbing:
-            raise RadlibError(climbing[0].replace(", line 2", ""))
+        outside = [name for scan in found for name in (scan.image, scan.mask) if tables.leaves(name)]
+        if outside:
+            raise RadlibError(f"{path}: '{outside[0]}' leaves the folder; give a path below {folder}.")
     else:
         said = "Without dataset.json every volume that has a label counts."
         bare = 0

@@ -54,11 +54,14 @@ class Archive:
 
 @dataclass(frozen=True)
 class Source:
-    """Where a dataset is found; `how` says what to do by hand where nothing can be fetched, `after` what remains."""
+    """Where a dataset is found; `how` says what to do by hand where nothing can be fetched, `after` what remains.
+
+    A dataset that `sources.toml` does not name has no `page`.
+    """
 
     dataset: str
-    licence: str
-    page: str
+    licence: str = ""
+    page: str = ""
     how: str = ""
     after: str = ""
     archives: tuple[Archive, ...] = ()
@@ -69,19 +72,29 @@ def source(name: str) -> Source:
     if name not in TASKS:
         raise unknown_name("dataset", name, TASKS)
     with files(__package__).joinpath("sources.toml").open("rb") as file:
-        row = tomllib.load(file)[name]
+        row = tomllib.load(file).get(name)
+    if row is None:
+        return Source(name)
     archives = tuple(Archive(**archive) for archive in row.pop("files", []))
     return Source(dataset=name, archives=archives, **{key: value.strip() for key, value in row.items()})
 
 
 def fetch(name: str, out: Path) -> bool:
-    """Download dataset `name` into the folder `out` and unpack it; False when that is not allowed without an account.
+    """Download dataset `name` into the folder `out` and unpack it.
+
+    Returns False when that is not allowed without an account, or when no address is known.
 
     Says the licence first. A stopped download goes on where it stopped; a finished one is not fetched again.
     Raises RadlibError: unknown name, no room, no network, an archive whose checksum is not the publisher's or not the
     one received before, an archive with a path that would leave `out`.
     """
     found = source(name)
+    if not found.page:
+        print(
+            f"{name}: sources.toml names no address to fetch it from; put its files into {out} yourself.\n\n"
+            f"Then: radlib data check {name} --root {out}"
+        )
+        return False
     print(f"{name}: {found.licence} ({found.page}).")
     if not found.archives:
         print(f"\n{found.how}\n\nThen: radlib data check {name} --root {out}")

@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 
-from radlib.data import dicom, pictures, slice_cache, volumes
+from radlib.data import dicom, file_kind, pictures, slice_cache, volumes
 from radlib.errors import RadlibError
 
 WHITE = 255
 MOST = 65535  # the largest number a mask may hold
+DICOM_SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
 SHOWN = 20  # known numbers in a sentence
 
 
@@ -30,7 +31,7 @@ def look(path: Path) -> Stack | None:
 
     ``.nii`` and ``.nii.gz`` are volumes, whose slices are axial; the endings of pictures are pictures; whatever else
     (``.dcm``, no ending, a number) is DICOM. Raises RadlibError, naming the file, for a volume or DICOM file that is
-    damaged, incomplete or no image.
+    damaged, incomplete or no image, for content that its name does not say, and for a format that is not read.
     """
     if volumes.is_volume(path.name):
         head = volumes.header(path)
@@ -39,7 +40,17 @@ def look(path: Path) -> Stack | None:
         return Stack(path, slices, (height, width), head, plane)
     if path.suffix.lower() in pictures.SUFFIXES:
         size = pictures.size(path)
+        if size is None and (other := file_kind.misnamed(path)):
+            raise RadlibError(other)
         return Stack(path, 1, size) if size else None
+    if file_kind.ending(path) != ".dcm":
+        if other := file_kind.misnamed(path):
+            raise RadlibError(other)
+        suffix = path.suffix.lower()
+        if suffix not in DICOM_SUFFIXES and not suffix[1:].isdigit():
+            raise RadlibError(
+                f"{path}: files that end in {suffix} are not read; convert a volume to NIfTI, a picture to PNG or TIFF."
+            )
     count, rows, columns = dicom.frames(path)
     return Stack(path, count, (rows, columns))
 

@@ -1,22 +1,24 @@
 """Bring your own images: a folder with a ``manifest.csv`` is a dataset like any other.
 
 Columns: ``image`` (path below the folder: a picture, a DICOM file or a NIfTI volume) and ``patient``; optionally
-``split`` (train, validation, test), ``study`` (images that are one case), ``age``, ``sex``, ``view``; and one of three
-kinds of truth: ``label`` (any text; one class an image), ``mask`` (path of a mask; segmentation), or several columns of
-0 and 1 (one a finding). A volume or a DICOM file of many frames is as many samples as it has slices.
+``split`` (train, validation, test), ``study`` (images that are one case), ``age``, ``sex``, ``view``. The truth is
+``label`` (any text; one class an image) or several columns of 0 and 1 (one a finding), or ``mask`` (path of a mask;
+segmentation), or labels and masks, of which every page takes its own. A volume or a DICOM file of many frames is as
+many samples as it has slices.
 """
 
 import functools
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from radlib.data import files, pictures, problems, slice_cache, splits, tables
+from radlib.data import audit, file_names, files, pictures, problems, slice_cache, splits, tables
 from radlib.data.dataset import Dataset, Record, Task
 from radlib.errors import RadlibError
 
@@ -30,20 +32,32 @@ DIGITS = len(str(files.MOST))
 READERS = 8  # waiting for the disk, not computing
 
 
+@dataclass(frozen=True)
+class Truth:
+    """One kind of truth of N rows: `labels` as `Dataset.labels`, `columns` of the manifest that hold them."""
+
+    task: Task
+    classes: tuple[str, ...]
+    labels: np.ndarray
+    columns: tuple[str, ...]
+    source: str
+
+
 def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Dataset:
     """The images that ``root/manifest.csv`` lists, in its order.
 
-    Without a split column, 30 % of the patients (in order of first appearance) go to test and 20 % to validation by
-    systematic sampling; a split of train and test alone gives up 20 % of its train patients to validation.
+    With labels (or findings) and masks it is the dataset of the labels, and its `Dataset.segmentation` that of the
+    masks. Without a split column, 30 % of the patients (in order of first appearance) go to test and 20 % to validation
+    by systematic sampling; a split of train and test alone gives up 20 % of its train patients to validation.
 
     Raises:
         RadlibError: no manifest, a missing column, an empty cell, a finding that is not 0 or 1, an image or mask that
-            is missing, unreadable or outside the folder, a mask of another size than its image, a patient in two
-            splits, fewer than two classes, both labels and masks.
+            is missing, unreadable or outside the folder, an image listed twice, a mask of another size than its image,
+            a patient in two splits, fewer than two classes.
     """
     path = root / MANIFEST
     table = _read_table(path)
-    held = _look(root, path, table, progress)
+    held, warnings = _look(root, path, table, progress)
     if "split" in table:
         table["split"] = table["split"].replace({"val": "validation", "valid": "validation"})
     else:
@@ -56,21 +70,38 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         table["split"] = splits.with_validation(table, VALIDATION_SHARE)
         note += " Its split had no validation set: 20 % of the train patients were drawn for it."
     splits.check(table, str(path))
-    task, classes, labels = _labels(path, table)
-    truth = {"multi-label": list(classes), "segmentation": []}.get(task, ["label"])
+    truths, unusable = _truths(path, table)
+    warnings += unusable
+    for column in ("study", "view"):
+        if column in table:
+            known = table[column][~table[column].str.lower().isin(audit.MISSING)]
+            warnings += audit.name_warnings(known, f"{MANIFEST}, column '{column}'", column)
+    if "sex" in table:
+        warnings += audit.sex_warnings(table["sex"], f"{MANIFEST}, column 'sex'")
     if "study" in table:
-        _check_studies(path, table, truth)
-    samples = table.drop(columns=truth)
+        _check_studies(path, table, [column for truth in truths for column in truth.columns if column != "mask"])
+    table = table.reset_index(drop=True).drop(columns=list(truths[0].columns) if len(truths) == 2 else [])
+    opened = [_dataset(root, table, truth, held, note, warnings) for truth in truths]
+    return replace(opened[0], segmentation=opened[1]) if len(opened) == 2 else opened[0]
+
+
+def _dataset(
+    root: Path, table: pd.DataFrame, truth: Truth, held: dict[str, files.Stack], note: str, warnings: Sequence[str]
+) -> Dataset:
+    """The rows of `table` with one of their truths; a file of several slices becomes as many samples."""
+    masked = truth.task == "segmentation"
+    samples = table if masked else table.drop(columns=[*truth.columns, "mask"], errors="ignore")
+    labels = truth.labels
     counts = [held[name].slices for name in samples["image"]]
     planes = {name: plane for name in samples["image"] if (plane := held[name].plane) is not None}
     if max(counts) > 1 or planes:
-        if truth and "study" not in samples:
-            samples["study"] = samples["image"]  # the label is of the whole file, not of a slice
+        if not masked and "study" not in samples:
+            samples = samples.assign(study=samples["image"])  # the label is of the whole file, not of a slice
         rows = np.repeat(np.arange(len(samples)), counts)
         samples = samples.iloc[rows].reset_index(drop=True)
         samples["slice"] = np.concatenate([np.arange(count) for count in counts])
         labels = labels[rows]
-        note += f" {len(samples):,} slices in all" + (", a file's slices one case." if truth else ".")
+        note += f" {len(samples):,} slices in all" + ("." if masked else ", a file's slices one case.")
     values = list(_classes(root / CLASSES))
 
     def read_image(root: Path, row: Record) -> np.ndarray:
@@ -79,11 +110,12 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
     def read_mask(root: Path, row: Record) -> np.ndarray:
         return files.read_mask(held[row["mask"]], int(row.get("slice", 0)), values)
 
+    used = {name for column in ("image", "mask") if column in samples for name in samples[column]}
     return Dataset(
         name="manifest",
         title=root.resolve().name,
-        task=task,
-        classes=classes,
+        task=truth.task,
+        classes=truth.classes,
         samples=samples,
         labels=labels,
         origin="own",
@@ -91,10 +123,12 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         root=root,
         read_image=read_image,
         preparation="as stored",
-        read_mask=read_mask if task == "segmentation" else None,
+        read_mask=read_mask if masked else None,
         mask_preparation=f"values {values}" if values else "",
         planes=planes or None,
-        prepare=_preparer(root, held),
+        prepare=_preparer(root, [stack for name, stack in held.items() if name in used]),
+        warnings=(*warnings, *audit.name_warnings(truth.classes, truth.source, "class")),
+        patient_source=f"{MANIFEST}, column 'patient'",
     )
 
 
@@ -107,10 +141,10 @@ def _read_table(path: Path) -> pd.DataFrame:
     if "slice" in table:
         raise RadlibError(f"{path}: radlib itself numbers slices in a column 'slice'; rename or delete yours.")
     for name in KNOWN.intersection(table.columns):
-        empty = np.flatnonzero(table[name] == "")
+        empty = table.index[table[name] == ""]
         if len(empty):
             raise RadlibError(
-                f"{path}: column '{name}' is empty in line {empty[0] + 2}"
+                f"{path}: column '{name}' is empty in line {empty[0]}"
                 + (f" and {len(empty) - 1} more" if len(empty) > 1 else "")
                 + "; fill it or delete the row."
             )
@@ -125,27 +159,37 @@ def _ages(path: Path, column: pd.Series) -> pd.Series:
     odd = column[~years.between(0, tables.OLDEST) & (column != "")]
     if len(odd):
         raise RadlibError(
-            f"{path}: column 'age' holds '{odd.iloc[0]}' in line {odd.index[0] + 2}; write years, from 0 to "
+            f"{path}: column 'age' holds '{odd.iloc[0]}' in line {odd.index[0]}; write years, from 0 to "
             f"{tables.OLDEST}, or nothing."
         )
     return years
 
 
-def _look(root: Path, path: Path, table: pd.DataFrame, progress: bool) -> dict[str, files.Stack]:
-    """Every image's and mask's header, by name; raises RadlibError that tells all that is wrong with them."""
+def _look(root: Path, path: Path, table: pd.DataFrame, progress: bool) -> tuple[dict[str, files.Stack], list[str]]:
+    """Every image's and mask's header by name, and warnings; in `table` names become those that the disk holds.
+
+    Raises RadlibError that tells all that is wrong with the files.
+    """
     columns = [column for column in ("image", "mask") if column in table]
     for column in columns:
         problems.raise_all(root, tables.climbing(root, table[column], path))
-    images = table["image"]
-    if images.duplicated().any():
-        raise RadlibError(f"{path}: the image '{images[images.duplicated()].iloc[0]}' is listed twice; keep one row.")
     names = list(dict.fromkeys(name for column in columns for name in table[column]))
     missing = [name for name in names if not os.path.isfile(root / name)]  # a name too long for a disk raises in Path
+    meant, near = file_names.on_disk(root, missing)
+    missing = [name for name in missing if name not in meant]
     if missing:
+        first = next((name for name in missing if name in near), missing[0])
+        there = f" (the folder holds '{near[first]}', in other upper and lower case)" if first in near else ""
         raise RadlibError(
-            f"{path} lists {len(missing)} of {len(names)} images that do not exist, first '{missing[0]}'; "
+            f"{path} lists {len(missing)} of {len(names)} images that do not exist, first '{first}'{there}; "
             "correct the paths or delete the rows."
         )
+    if meant:
+        for column in columns:
+            table[column] = table[column].map(lambda name: meant.get(name, name))
+        names = list(dict.fromkeys(meant.get(name, name) for name in names))
+    images = table["image"]
+    warnings = _twice(root, path, images)
     with ThreadPoolExecutor(READERS) as pool:
         looking = pool.map(lambda name: _header(root / name), names)
         quiet = not progress or len(names) < pictures.FEW
@@ -163,7 +207,36 @@ def _look(root: Path, path: Path, table: pd.DataFrame, progress: bool) -> dict[s
         found = [files.misfit(held[i], held[m]) for i, m in pairs if i in held and m in held]
         wrong += [sentence for sentence in found if sentence]
     problems.raise_all(root, wrong)
-    return held
+    return held, warnings
+
+
+def _twice(root: Path, path: Path, images: pd.Series) -> list[str]:
+    """Raise if one image is listed twice, in whatever way its path is written; a warning where links lead to one file.
+
+    Copies of a file are found by `radlib data check`, which compares contents.
+    """
+    places: dict[tuple[int, int] | str, list[str]] = {}
+    for name in images:
+        status = os.stat(root / name)
+        place = (status.st_dev, status.st_ino) if status.st_ino else os.path.realpath(root / name)
+        places.setdefault(place, []).append(name)
+    shared = [group for group in places.values() if len(group) > 1]
+    wrong = [
+        f"{path}: the image '{first}' is listed twice"
+        + (f" (again as '{other}')" if other != first else "")
+        + "; keep one row."
+        for first, *others in shared
+        for other in others
+        if file_names.key(other) == file_names.key(first)
+    ]
+    problems.raise_all(root, wrong)
+    if not shared:
+        return []
+    first, other, *_ = shared[0]
+    return [
+        f"{MANIFEST}: several names lead to one file by links ({len(shared):,} files), first '{first}' "
+        f"and '{other}'; keep one row of each."
+    ]
 
 
 def _header(path: Path) -> files.Stack | str | None:
@@ -174,9 +247,9 @@ def _header(path: Path) -> files.Stack | str | None:
         return str(error)
 
 
-def _preparer(root: Path, held: dict[str, files.Stack]) -> Callable[[bool], None] | None:
-    """`Dataset.prepare` for the compressed volumes among the files; None where there are none."""
-    jobs = [(stack.path, stack.plane.axis) for stack in held.values() if stack.plane is not None]
+def _preparer(root: Path, stacks: Sequence[files.Stack]) -> Callable[[bool], None] | None:
+    """`Dataset.prepare` for the compressed volumes among `stacks`; None where there are none."""
+    jobs = [(stack.path, stack.plane.axis) for stack in stacks if stack.plane is not None]
     if not jobs:
         return None
     paths, axes = zip(*jobs, strict=True)
@@ -200,7 +273,7 @@ def _classes(path: Path) -> dict[int, str]:
         return {}
     table = tables.read(path, ("value", "name"))
     found: dict[int, str] = {}
-    for line, (value, name) in enumerate(zip(table["value"], table["name"], strict=True), start=2):
+    for line, value, name in zip(table.index, table["value"], table["name"], strict=True):
         if not value.isascii() or not value.isdigit() or len(value) > DIGITS or not 0 < int(value) <= files.MOST:
             raise RadlibError(
                 f"{path}, line {line}: the value '{value}' is no whole number from 1 to {files.MOST}; 0 is the "
@@ -214,20 +287,36 @@ def _classes(path: Path) -> dict[int, str]:
     return found
 
 
-def _labels(path: Path, table: pd.DataFrame) -> tuple[Task, tuple[str, ...], np.ndarray]:
-    """Task, class names and labels `(N,)`, `(N, K)`, or `(N, 0)` where there are masks."""
-    if "mask" in table:
-        if "label" in table:
-            raise RadlibError(f"{path} has a column 'label' and a column 'mask'; delete the one that is not the task.")
-        names = _classes(path.parent / CLASSES).values() or ("structure",)
-        return "segmentation", tuple(names), np.empty((len(table), 0), dtype=np.int64)
+def _truths(path: Path, table: pd.DataFrame) -> tuple[list[Truth], list[str]]:
+    """The labels, the masks or both, in this order; and warnings of labels beside masks that cannot be used."""
+    if "mask" not in table:
+        return [_labels(path, table)], []
+    names = tuple(_classes(path.parent / CLASSES).values()) or ("structure",)
+    nothing = np.empty((len(table), 0), dtype=np.int64)
+    masks = Truth("segmentation", names, nothing, ("mask",), f"{CLASSES}, column 'name'")
+    others = _findings(table)
+    if "label" not in table and not any(table[name].isin(["0", "1"]).all() for name in others):
+        return [masks], []
+    try:
+        return [_labels(path, table), masks], []
+    except RadlibError as error:
+        return [masks], [f"Masks alone can be used. {str(error).replace(str(path), MANIFEST)}"]
+
+
+def _findings(table: pd.DataFrame) -> list[str]:
+    return [name for name in table.columns if name not in KNOWN | ABOUT]
+
+
+def _labels(path: Path, table: pd.DataFrame) -> Truth:
+    """The column 'label', or every column that has no other meaning as a finding."""
     if "label" in table:
         classes = tuple(sorted(table["label"].unique()))
         if len(classes) < 2:
             raise RadlibError(f"{path}: every label is '{classes[0]}'; a classifier needs at least two classes.")
         codes = pd.Categorical(table["label"], categories=list(classes)).codes
-        return "binary" if len(classes) == 2 else "multi-class", classes, codes.astype(np.int64)
-    findings = [name for name in table.columns if name not in KNOWN | ABOUT]
+        task: Task = "binary" if len(classes) == 2 else "multi-class"
+        return Truth(task, classes, codes.astype(np.int64), ("label",), f"{MANIFEST}, column 'label'")
+    findings = _findings(table)
     if not findings:
         raise RadlibError(
             f"{path} has no label; add a column 'label', a column 'mask', or one column of 0 and 1 a finding."
@@ -236,8 +325,8 @@ def _labels(path: Path, table: pd.DataFrame) -> tuple[Task, tuple[str, ...], np.
         odd = table.loc[~table[name].isin(["0", "1"]), name]
         if len(odd):
             raise RadlibError(
-                f"{path}: column '{name}' holds '{odd.iloc[0]}' in line {odd.index[0] + 2}; without a column 'label' "
+                f"{path}: column '{name}' holds '{odd.iloc[0]}' in line {odd.index[0]}; without a column 'label' "
                 "every other column is a finding of 0 or 1."
             )
     labels = table[findings].to_numpy(dtype=np.int64)
-    return "multi-label", tuple(findings), labels
+    return Truth("multi-label", tuple(findings), labels, tuple(findings), f"{MANIFEST}, names of the columns")

@@ -85,6 +85,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels=labels[list(classes)].to_numpy(dtype=np.int64),
         origin=kind,
         note=" ".join([note, *notes]).strip(),
+        patient_source=f"{path.name}, column 'Patient ID'",
         root=root,
         read_image=pictures.read_sample,
         preparation="gray as stored",
@@ -116,16 +117,16 @@ def _files(root: Path, listed: set[str]) -> dict[str, list[str]]:
 def _problems(path: Path, table: pd.DataFrame) -> list[str]:
     wrong = tables.climbing(path.parent, table["Image Index"], path)
     for column in ("Image Index", "Finding Labels", "Patient ID"):
-        empty = np.flatnonzero(table[column] == "")
+        empty = table.index[table[column] == ""]
         if len(empty):
             wrong.append(
-                f"{path}: column '{column}' is empty in line {empty[0] + 2} ({len(empty)} in all); take the release's."
+                f"{path}: column '{column}' is empty in line {empty[0]} ({len(empty)} in all); take the release's."
             )
     twice = table["Image Index"][table["Image Index"].duplicated()]
     if len(twice):
         wrong.append(f"{path}: the image '{twice.iloc[0]}' is listed twice; keep one row.")
     known = {*FINDINGS, NOTHING, ""}
-    lines = {cell: line for line, cell in reversed(list(enumerate(table["Finding Labels"], start=2)))}  # its first one
+    lines = {cell: line for line, cell in reversed(list(table["Finding Labels"].items()))}  # its first one
     for cell, line in lines.items():
         strange = [name for name in cell.split("|") if name not in known]
         if strange:

@@ -75,6 +75,7 @@ def open_folder(root: Path, protocol: str = "ours", progress: bool = True) -> Da
         labels=labels,
         origin=kind,
         note=note,
+        patient_source="names of the patients' folders",
         root=root,
         read_image=pictures.read_sample,
         preparation="gray as stored",

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from radlib import atomic
-from radlib.data import tables
+from radlib.data import audit, tables
 from radlib.errors import RadlibError
 
 SPLITS = ("train", "validation", "test")
@@ -123,6 +123,12 @@ def load(samples: pd.DataFrame, path: Path) -> np.ndarray:
         absent = here[~here.isin(there)].unique()
         if len(absent):
             more = f" and {len(absent) - 1} more" if len(absent) > 1 else ""
+            alike = [pair for pair in audit.respelled([absent[0], *there.unique()]) if pair[0] == absent[0]]
+            if alike:
+                raise RadlibError(
+                    f"{path} and the data spell patients differently: {audit.in_words(alike)}; write every patient as "
+                    "the data does."
+                )
             raise RadlibError(f"{path} {remedy} '{absent[0]}'{more}; it must list every patient of the data once.")
     split = samples["patient"].map(table.set_index("patient")["split"]).to_numpy(dtype=object)
     check(samples.assign(split=split), str(path))

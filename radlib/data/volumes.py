@@ -16,6 +16,7 @@ from nibabel.orientations import aff2axcodes, io_orientation
 from nibabel.spatialimages import HeaderDataError
 
 from radlib import memory
+from radlib.data import file_kind
 from radlib.errors import RadlibError
 
 SUFFIXES = (".nii", ".nii.gz")
@@ -93,17 +94,24 @@ def header(path: Path) -> Header:
         with warnings.catch_warnings(), LoggingOutputSuppressor():  # what nibabel remarks is raised here or harmless
             warnings.simplefilter("ignore")
             _check_spacing(path)
-            image = nibabel.load(path)
+            image = _kind(path).from_filename(path)
             shape, dtype = tuple(int(n) for n in image.shape), image.get_data_dtype()
             affine = np.array(image.affine, dtype=float)
             scale = (float(image.dataobj.slope), float(image.dataobj.inter))
     except FileNotFoundError as error:
         raise RadlibError(f"{path} is missing; take it from the release.") from error
     except DAMAGED as error:
+        if other := file_kind.misnamed(path):
+            raise RadlibError(other) from error
         why = "is empty" if path.is_file() and path.stat().st_size == 0 else "is no whole NIfTI file"
         raise RadlibError(f"{path} {why}; take the file from the release again.") from error
     while len(shape) > 3 and shape[-1] == 1:
         shape = shape[:-1]
+    if len(shape) == 2:
+        raise RadlibError(
+            f"{path} is a single 2-D picture of {shape[0]} x {shape[1]} pixels; save it as PNG or TIFF, or with a "
+            "third axis of length 1."
+        )
     if len(shape) != 3 or min(shape) < 1:
         raise RadlibError(f"{path} has shape {shape}; a volume of three axes is expected: split a series into volumes.")
     if dtype.kind not in "iuf":
@@ -160,11 +168,11 @@ def voxels(path: Path) -> np.ndarray:
     memory.check_room(path, 2 * int(np.prod(head.shape, dtype=object)) * head.dtype.itemsize)  # and a scaled copy
     try:
         with _stored(path) as file:
-            stored = type(nibabel.load(path)).from_stream(file).dataobj
+            stored = _kind(path).from_stream(file).dataobj
             slope, inter = stored.slope, stored.inter
             raw = np.asarray(stored.get_unscaled()).reshape(head.shape)
             rest = 0
-            while block := file.read(BLOCK):  # to the very end, where gzip keeps the checksum of it all
+            while block := _more(file):  # to the very end, where gzip keeps the checksum of it all
                 rest += len(block)
                 if rest > MOST_BEFORE:
                     raise RadlibError(f"{path} goes on long after its last voxel; take it from the release again.")
@@ -185,6 +193,26 @@ def voxels(path: Path) -> np.ndarray:
         if np.iinfo(kind).min <= low and high <= np.iinfo(kind).max:
             return whole.astype(kind, copy=False)
     return whole.astype(np.float32)
+
+
+def _kind(path: Path) -> type[nibabel.Nifti1Image]:
+    """NIfTI-1 or NIfTI-2. `nibabel.load` would look further into the file than a small one reaches."""
+    with _stored(path) as file:
+        start = file.read(HEADER_BYTES)
+    for kind in (nibabel.Nifti1Image, nibabel.Nifti2Image):
+        if kind.header_class.may_contain_header(start):
+            return kind
+    raise ImageFileError("neither NIfTI-1 nor NIfTI-2")
+
+
+def _more(file: IO[bytes]) -> bytes:
+    """The next bytes; none where bytes that are no gzip follow a whole gzip file, whose checksum was right."""
+    try:
+        return file.read(BLOCK)
+    except gzip.BadGzipFile as error:
+        if "Not a gzipped file" in str(error):
+            return b""
+        raise
 
 
 def _stored(path: Path) -> IO[bytes]:
@@ -234,13 +262,9 @@ def _rows_first(plane: Plane) -> bool:
 
 def _check_spacing(path: Path) -> None:
     """Raise if the header's pixdim is no length, where nibabel would put 1 mm for 0, or scl_inter no number."""
+    kind = _kind(path).header_class
     with _stored(path) as file:
-        start = file.read(HEADER_BYTES)
-    kinds = (nibabel.Nifti1Header, nibabel.Nifti2Header)
-    kind = next((kind for kind in kinds if kind.may_contain_header(start)), None)
-    if kind is None:
-        return  # no NIfTI, which nibabel says
-    head = kind(start[: kind.sizeof_hdr], check=False)
+        head = kind(file.read(kind.sizeof_hdr), check=False)
     before = float(head["vox_offset"])
     if not 0 <= before <= MOST_BEFORE:  # nibabel would read that much into memory first
         raise RadlibError(
@@ -279,8 +303,8 @@ def _unpacked_length(path: Path, enough: int) -> int:
     """Bytes that come out of the gzip file `path` until it ends, breaks or there are `enough`."""
     length = 0
     try:
-        with gzip.open(path) as file:
-            while length < enough and (block := file.read(BLOCK)):
+        with gzip.open(path) as file:  # read1 keeps what comes before bytes that are no gzip
+            while length < enough and (block := file.read1(BLOCK)):
                 length += len(block)
     except (OSError, EOFError, zlib.error):
         pass

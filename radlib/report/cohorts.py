@@ -103,8 +103,12 @@ def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:
 
 def words(dataset: Dataset) -> str:
     """What a dataset's samples carry and whose they are, e.g. "14 findings; stand-in data"."""
-    k = len(dataset.classes)
-    return f"{TASK_WORDS[dataset.task].format(k=k, s='' if k == 1 else 's')}; {ORIGIN_WORDS[dataset.origin]}"
+    truths = [
+        TASK_WORDS[each.task].format(k=len(each.classes), s="" if len(each.classes) == 1 else "s")
+        for each in (dataset, dataset.segmentation)
+        if each is not None
+    ]
+    return f"{'; '.join(truths)}; {ORIGIN_WORDS[dataset.origin]}"
 
 
 def what_it_is(dataset: Dataset) -> str:

@@ -56,7 +56,10 @@ def measure(probes: Probing | None, masks: Segmenting | None) -> list[Effect]:
     Raises RadlibError when none can be opened.
     """
     asked = [settings for settings in (probes, masks) if settings is not None]
-    cohorts = [[experiment.open_cohort_of(name, each.data_root, "ours") for name in each.datasets] for each in asked]
+    cohorts = [
+        [experiment.open_cohort_of(name, each.data_root, "ours", masks=each.masks) for name in each.datasets]
+        for each in asked
+    ]
     if cohorts:
         experiment.opened([cohort for of_one in cohorts for cohort in of_one])
     effects: list[Effect] = []

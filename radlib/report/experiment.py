@@ -4,7 +4,7 @@ import filecmp
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, ClassVar, Literal, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -12,7 +12,7 @@ from pydantic import Field, field_validator
 from radlib import assets
 from radlib.data import catalog, standins
 from radlib.data.dataset import Dataset
-from radlib.errors import RadlibError
+from radlib.errors import RadlibError, plain
 from radlib.evaluate import cases
 from radlib.evaluate.cases import Cases
 from radlib.evaluate.probe import open_cohort
@@ -23,7 +23,12 @@ from radlib.report.result import BackboneUsed, Record
 
 
 class Settings(Record):
-    """Parameters that every notebook of classification takes; each says in its own cell what they mean."""
+    """Parameters that every notebook of classification takes; each says in its own cell what they mean.
+
+    `masks`: whether the notebook wants the masks of a dataset that has labels and masks.
+    """
+
+    masks: ClassVar[bool] = False
 
     datasets: Annotated[tuple[str, ...], Field(min_length=1)]
     data_root: str = ""
@@ -73,14 +78,28 @@ class Cohort:
     dataset: Dataset | None
     missing: str = ""
 
+    @property
+    def datasets(self) -> list[Dataset]:
+        """The dataset, and where it has labels and masks the one of its masks too; none if it is not opened."""
+        dataset = self.dataset
+        return [each for each in (dataset, dataset and dataset.segmentation) if each is not None]
 
-def open_cohort_of(name: str, data_root: str, protocol: str, split_file: str = "") -> Cohort:
-    """Dataset `name` below `data_root`, or its stand-in where that is empty; a fault becomes the cohort's sentence."""
+
+def open_cohort_of(name: str, data_root: str, protocol: str, split_file: str = "", masks: bool = False) -> Cohort:
+    """Dataset `name` below `data_root`, or its stand-in where that is empty; a fault becomes the cohort's sentence.
+
+    `masks`: of a dataset with labels and masks, open the masks. Its `Dataset.warnings` are printed.
+    """
     try:
         root = data_root or standins.write(name, assets.cache_dir() / "standins" / name)
-        return Cohort(name, catalog.open_dataset(name, root, protocol, split_file))
+        dataset = catalog.open_dataset(name, root, protocol, split_file)
     except RadlibError as error:
         return Cohort(name, None, str(error))
+    if masks and dataset.segmentation is not None:
+        dataset = dataset.segmentation
+    for sentence in dataset.warnings:
+        print(plain(f"Warning, {dataset.title}: {sentence}"))
+    return Cohort(name, dataset)
 
 
 def open_datasets(settings: Settings) -> list[Dataset]:
@@ -88,8 +107,10 @@ def open_datasets(settings: Settings) -> list[Dataset]:
 
     Raises RadlibError when none can be opened: with the only one's sentence, or with all of them.
     """
-    cohorts = [open_cohort_of(name, settings.data_root, settings.protocol, settings.split_file)
-               for name in settings.datasets]  # fmt: skip
+    cohorts = [
+        open_cohort_of(name, settings.data_root, settings.protocol, settings.split_file, settings.masks)
+        for name in settings.datasets
+    ]
     return opened(cohorts)
 
 

@@ -97,7 +97,10 @@ def open_panels(*panels: Settings | None) -> list[list[Dataset]]:
     if not asked:
         raise RadlibError("No dataset is named for either panel; name one in 'datasets' or in 'mask_datasets'.")
     found = [
-        [open_cohort_of(name, panel.data_root, panel.protocol, panel.split_file) for name in panel.datasets]
+        [
+            open_cohort_of(name, panel.data_root, panel.protocol, panel.split_file, panel.masks)
+            for name in panel.datasets
+        ]
         if panel is not None
         else []
         for panel in panels

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, ClassVar, TypeVar
 
 import numpy as np
 from pydantic import Field, field_validator
@@ -33,6 +33,8 @@ class Segmenting(Settings):
     decoders beside the image itself. `leave_out` names patients that are not trained on. `train_images` is how many
     images of train, and of validation, are used at most, taken systematically; 0 uses all.
     """
+
+    masks: ClassVar[bool] = True
 
     segmenters: Annotated[tuple[Segmenter, ...], Field(min_length=1)] = ("linear", "unet_decoder")
     image_size: Pixels = PAPER_SIZE

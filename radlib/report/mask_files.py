@@ -5,10 +5,10 @@ from pathlib import Path
 
 import numpy as np
 
-from radlib.data import catalog, predicted_masks
+from radlib.data import predicted_masks
 from radlib.errors import RadlibError
 from radlib.evaluate import native_masks
-from radlib.report import mask_experiment, mask_recording, result, segmenting
+from radlib.report import experiment, mask_experiment, mask_recording, result, segmenting
 from radlib.report.mask_experiment import Segmenting, begin, split_of
 from radlib.report.result import Result
 
@@ -32,7 +32,7 @@ def segment(
     )
     if settings.decoders and len(settings.backbones) != 1:
         raise RadlibError(f"{len(settings.backbones)} backbones would write to one folder; name one in 'backbones'.")
-    opened = catalog.open_dataset(dataset, root, settings.protocol, settings.split_file)
+    (opened,) = experiment.open_datasets(settings)
     if masks is not None:
         predicted_masks.check_folder(opened, masks, np.flatnonzero(opened.samples["split"] == "test"))
     begun = begin(opened, settings, TABLE)

@@ -56,7 +56,7 @@ def plan(
     for name, path in pages.items():
         values = {**told[name], **mine[name]}
         root = str(values.get("data_root", ""))
-        here = [each for each in _datasets(values) if (root or each in catalog.TASKS) and each not in open_scans.SCANS]
+        here = [each for each in _datasets(values) if (root or standins.exists(each)) and each not in open_scans.SCANS]
         found["datasets"].update({each: _dataset(each, root) for each in here})
         found["pages"][name] = {
             "notebook": str(path),

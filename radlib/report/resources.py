@@ -20,7 +20,7 @@ def read(path: Path, pages: Iterable[str]) -> dict[str, dict[str, int]]:
     table = tables.read(path, ["job", *LEAST])
     known = [*KINDS, *pages]
     asked: dict[str, dict[str, int]] = {}
-    for line, row in enumerate(table.to_dict("records"), start=2):
+    for line, row in table.to_dict("index").items():
         job, where = row["job"], f"{path}, line {line}"
         if job not in known:
             raise RadlibError(f"{where}: {unknown_name('kind of job or page', job, known)}")

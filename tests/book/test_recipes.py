@@ -3,14 +3,17 @@
 import re
 import shlex
 import sys
+from html import unescape
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
-from radlib import cli
+from radlib import cli, paper
 from radlib.data import catalog
+from radlib.errors import RadlibError
+from radlib.report import cohorts, plan
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 LONGEST = 40  # lines, code included
@@ -46,7 +49,9 @@ def test_the_recipe_for_a_model_works_as_written(clinic, own_cache, tmp_path, mo
     assert names["probe"].scores.shape[1] == 2
 
 
-def test_the_recipe_for_a_dataset_works_as_written(own_cache, tmp_path, monkeypatch, capsys):
+@pytest.fixture
+def ward(own_cache, tmp_path, monkeypatch):
+    """The dataset of the recipe, added in the way that the page says: a reader and a line in the catalogue."""
     rng = np.random.default_rng(0)
     for k in range(24):
         folder = tmp_path / "my_ward" / ("sick" if k // 2 % 2 else "well")
@@ -61,11 +66,43 @@ def test_the_recipe_for_a_dataset_works_as_written(own_cache, tmp_path, monkeypa
     monkeypatch.setitem(catalog.TASKS, "ward", "binary")  # what the page writes into the catalogue
     monkeypatch.setattr(catalog, "NAMES", (*catalog.TASKS, "manifest"))
     monkeypatch.chdir(tmp_path)
-    try:
-        (commands,) = [code for language, code in blocks("add_dataset.md") if language == "bash"]
-        check, page = commands.strip().splitlines()
-        run(check)
-        assert "No error was found" in capsys.readouterr().out
-        assert page.startswith("radlib run table04") and "-p datasets \"['ward']\"" in page
-    finally:
-        sys.modules.pop("radlib.data.ward", None)
+    yield Path("my_ward")
+    sys.modules.pop("radlib.data.ward", None)
+
+
+def test_the_recipe_for_a_dataset_works_as_written(ward, capsys):
+    (commands,) = [code for language, code in blocks("add_dataset.md") if language == "bash"]
+    check, page = commands.strip().splitlines()
+    run(check)
+    assert "No error was found" in capsys.readouterr().out
+    assert page.startswith("radlib run table04") and "-p datasets \"['ward']\"" in page
+
+
+def test_a_dataset_of_the_recipe_has_no_address_and_no_stand_in_and_no_command_fails_for_it(ward, tmp_path, capsys):
+    assert cli.main(["data", "fetch", "ward", "--out", "elsewhere"]) == 1
+    said = capsys.readouterr().out
+    assert "no address to fetch it from" in said and "radlib data check ward --root elsewhere" in said
+    assert not Path("elsewhere").exists()
+    assert cli.main(["data", "standin", "ward", "--out", "elsewhere"]) == 2
+    assert "Dataset 'ward' has no stand-in; give the folder that holds it" in capsys.readouterr().err
+    run("radlib data split ward --root my_ward --out split.csv")
+    assert len(Path("split.csv").read_text().splitlines()) == 1 + 12
+
+
+def test_table_1_shows_a_dataset_without_a_stand_in_as_not_opened(ward):
+    without, there = (cohorts.open_cohort_of("ward", root, "ours") for root in ("", str(ward)))
+    html = cohorts.counts_html(paper.table("table01"), [without, there])
+    assert "not opened: Dataset 'ward' has no stand-in" in unescape(html)
+    assert 'data-v="24"' in html and "one of two classes; your data" in html
+    assert "ward" in cohorts.checked().datasets
+    with pytest.raises(RadlibError, match="Dataset 'ward' has no stand-in"):
+        cohorts.open_all(cohorts.checked(datasets=["ward"]))
+
+
+def test_the_plan_of_the_book_makes_no_job_for_a_stand_in_that_does_not_exist(ward):
+    for name in ("table01", "table04"):
+        found = plan.plan([name], {name: {"datasets": ["ward", "brain_tumor"]}})
+        assert found["pages"][name]["datasets"] == ["brain_tumor"]
+        assert all(job["dataset"] == "brain_tumor" for job in found["frozen"].values())
+    found = plan.plan(["table04"], {"table04": {"datasets": ["ward"], "data_root": str(ward)}})
+    assert found["datasets"]["ward"]["root"] == str(ward)

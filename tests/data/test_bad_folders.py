@@ -67,7 +67,7 @@ def v5(root, pattern):
 
 CASES = [
     ("nih_chest_xray", lambda r: spoil(r, "Data*.csv", "Patient ID", "Person"), "has no column 'Patient ID'"),
-    ("nih_chest_xray", lambda r: spoil(r, "Data*.csv", ",", ";"), "has no column 'Image Index'.*commas"),
+    ("nih_chest_xray", lambda r: spoil(r, "Data*.csv", ",", ";"), "separates its columns by semicolons; save it"),
     ("nih_chest_xray", lambda r: spoil(r, "Data*.csv", "Mass", "Elephant"), "the finding 'Elephant' is unknown"),
     (
         "nih_chest_xray",
@@ -98,7 +98,11 @@ CASES = [
     ("nih_chest_xray", lambda r: (r / "Data_Entry_2017.csv").write_text("x"), "keep the one you mean"),
     ("nih_chest_xray", lambda r: [p.unlink() for p in r.rglob("*.png")], "holds none of the 40 images"),
     ("nih_chest_xray", lambda r: picture(r / "images/00000003_000.png"), "are the same image; keep one"),
-    ("nih_chest_xray", lambda r: next(r.rglob("Data*.csv")).write_bytes(b"\xff\xfe\x00"), "CSV file in UTF-8"),
+    (
+        "nih_chest_xray",
+        lambda r: next(r.rglob("Data*.csv")).write_bytes(b"\xff\xfe\x00"),
+        "is text in UTF-16; save it as CSV in UTF-8",
+    ),
     ("chexpert", lambda r: remove(r, "train.csv"), "has no train.csv"),
     ("chexpert", lambda r: remove(r, "valid.csv"), "There is no .*valid.csv; take it from the release"),
     ("chexpert", lambda r: spoil(r, "train.csv", "Edema", "Oedema"), "train.csv has no column 'Edema'"),

@@ -2,6 +2,7 @@
 
 import nibabel
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -9,8 +10,9 @@ from layouts import picture, table, volume
 from PIL import Image
 from test_dicom import GRID, save
 
-from radlib.data import files
+from radlib.data import files, splits
 from radlib.data.catalog import open_dataset
+from radlib.data.check import check
 from radlib.errors import RadlibError
 
 SHAPE = (6, 8)
@@ -285,7 +287,73 @@ def test_classes_may_be_called_like_columns(tmp_path):
     assert dataset.classes == ("image", "patient") and {"image", "patient"} <= set(dataset.samples)
 
 
-def test_labels_and_masks_together_are_refused(tmp_path):
-    root = scans(tmp_path, label=True)
-    with pytest.raises(RadlibError, match="has a column 'label' and a column 'mask'; delete the one"):
-        open_dataset("manifest", root, progress=False)
+@pytest.mark.parametrize("truth", ["label", "findings"])
+def test_labels_and_masks_together_serve_both_kinds_of_page(tmp_path, truth):
+    root = pictures_with_masks(tmp_path, LABELS, classes=[("1", "one"), ("2", "two")])
+    only_masks = open_dataset("manifest", root)
+    rows = [(f"i/{k}.png", f"p{k}", f"m/{k}.png", k % 2, k // 2 % 2) for k in range(10)]
+    if truth == "label":
+        table(root / "manifest.csv", ("image", "patient", "mask", "label"), [row[:4] for row in rows])
+    else:
+        table(root / "manifest.csv", ("image", "patient", "mask", "mass", "oedema"), rows)
+    dataset = open_dataset("manifest", root)
+    masks = dataset.segmentation
+    expected = np.array([row[3] if truth == "label" else row[3:] for row in rows])
+    np.testing.assert_array_equal(dataset.labels, expected)
+    assert dataset.classes == (("0", "1") if truth == "label" else ("mass", "oedema"))
+    assert dataset.read_mask is None and "mask" not in dataset.samples
+    assert (masks.task, masks.classes, masks.segmentation) == ("segmentation", ("one", "two"), None)
+    np.testing.assert_array_equal(masks.mask(3), LABELS)
+    pd.testing.assert_frame_equal(masks.samples, only_masks.samples)
+    assert (masks.fingerprint, masks.mask_fingerprint) == (only_masks.fingerprint, only_masks.mask_fingerprint)
+    assert dataset.fingerprint == masks.fingerprint  # the same images: what a backbone says of them is kept once
+
+
+def test_volumes_with_labels_and_masks_are_cases_to_classify_and_slices_to_segment(tmp_path):
+    dataset = open_dataset("manifest", scans(tmp_path, label=True), progress=False)
+    masks = dataset.segmentation
+    assert set(dataset.samples["study"]) == set(dataset.samples["image"]) and "study" not in masks.samples
+    assert len(dataset) == len(masks) == len(dataset.labels)
+    assert masks.mask(0).shape == masks.read(0).shape[1:]
+
+
+def test_a_split_file_divides_labels_and_masks_alike(tmp_path):
+    root = scans(tmp_path / "ward", label=True)
+    samples = open_dataset("manifest", root, progress=False).samples
+    swapped = samples.assign(split=samples["split"].replace({"train": "test", "test": "train"}))
+    splits.save(swapped, tmp_path / "split.csv")
+    dataset = open_dataset("manifest", root, split_file=tmp_path / "split.csv", progress=False)
+    assert dataset.samples["split"].tolist() == swapped["split"].tolist()
+    assert dataset.segmentation.samples["split"].tolist() == swapped["split"].tolist()
+
+
+def test_a_label_that_cannot_be_learned_leaves_the_masks_usable(tmp_path):
+    root = pictures_with_masks(tmp_path)
+    table(root / "manifest.csv", ("image", "patient", "mask", "label"),
+          [(f"i/{k}.png", f"p{k}", f"m/{k}.png", "sick") for k in range(10)])  # fmt: skip
+    dataset = open_dataset("manifest", root)
+    assert dataset.task == "segmentation" and dataset.segmentation is None
+    assert dataset.warnings[0].startswith("Masks alone can be used. manifest.csv: every label is 'sick'; a")
+
+
+def test_columns_beside_masks_that_are_no_findings_stay_what_they_are(tmp_path):
+    root = pictures_with_masks(tmp_path)
+    table(root / "manifest.csv", ("image", "patient", "mask", "scanner"),
+          [(f"i/{k}.png", f"p{k}", f"m/{k}.png", "ABC"[k % 3]) for k in range(10)])  # fmt: skip
+    dataset = open_dataset("manifest", root)
+    assert dataset.task == "segmentation" and "scanner" in dataset.samples and not dataset.warnings
+
+
+def test_the_check_looks_at_labels_and_masks(tmp_path):
+    root = pictures_with_masks(tmp_path, LABELS, classes=[("1", "one"), ("2", "two")])
+    table(root / "manifest.csv", ("image", "patient", "mask", "label"),
+          [(f"i/{k}.png", f"p{k}", f"m/{k}.png", "ab"[k == 0]) for k in range(10)])  # fmt: skip
+    Image.fromarray(PATCH * 77).save(root / "m/3.png")
+    (root / "i/8.png").write_bytes((root / "i/7.png").read_bytes())
+    picture(root / "m/8.png", SHAPE, seed=0)
+    Image.fromarray(PATCH).save(root / "m/8.png")  # the same image with another mask
+    report = check("manifest", root, deep=True, progress=False)
+    said = " ".join(finding.what + " ".join(finding.where) for finding in report.findings)
+    assert "holds the value 77" in said
+    assert "of the classes" in said  # a label that a split lacks
+    assert "different labels or masks" in said

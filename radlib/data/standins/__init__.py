@@ -6,6 +6,7 @@ They prove the pipeline and teach; no number made from them stands for the real 
 
 import hashlib
 import importlib
+import importlib.util
 import json
 import os
 import shutil
@@ -23,14 +24,21 @@ SUM = "sha256"  # of the cohort, in its marker
 _trusted: set[tuple[Path, str, str]] = set()  # cohorts that this process found sound
 
 
+def exists(name: str) -> bool:
+    """Whether `name` is a dataset that has a stand-in, which it may do without."""
+    return name in TASKS and importlib.util.find_spec(f"{__name__}.{name}") is not None
+
+
 def generator(name: str) -> ModuleType:
-    """The module that writes dataset `name`.
+    """The module that writes dataset `name`; raises RadlibError if there is no such dataset or it has no stand-in.
 
     It has ``VERSION`` (raised whenever the same seed would give other bytes), ``PATIENTS`` (how many a default cohort
     has) and ``write(folder, patients, seed, progress) -> dict`` (fills an empty folder; what the marker says of it).
     """
     if name not in TASKS:
         raise unknown_name("stand-in", name, TASKS)
+    if not exists(name):
+        raise RadlibError(f"Dataset '{name}' has no stand-in; give the folder that holds it as 'data_root'.")
     # The generators hold whole volumes and are slow to import; one is needed at a time.
     return importlib.import_module(f"radlib.data.standins.{name}")
 
