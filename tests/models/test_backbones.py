@@ -231,7 +231,9 @@ def test_weights_of_the_readers_own_answer_as_the_network_they_were_saved_from(t
 def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "mine.pt"
     torch.save(timm.create_model("resnet34", num_classes=0).state_dict(), path)
-    with pytest.raises(RadlibError, match=r"mine.pt holds the weights of another network: 0 are missing.*too many"):
+    with pytest.raises(
+        RadlibError, match=r"mine.pt holds the weights of another network: 0 are missing and \d+ are not"
+    ):
         backbones.load(f"file:{path}=resnet18", image_size=64)
     path.write_bytes(b"no checkpoint")
     with pytest.raises(RadlibError, match="holds no weights that can be read without running code"):
