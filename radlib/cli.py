@@ -29,6 +29,8 @@ def main(arguments: list[str] | None = None) -> int:
     _escape_what_cannot_be_shown()
     if arguments is not None:
         return _run_command(arguments)
+    if sys.getfilesystemencoding() != "utf-8":
+        _start_again_with_utf8()
     for number in STOPS:
         if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
             signal.signal(number, _interrupt)
@@ -48,6 +50,16 @@ def _escape_what_cannot_be_shown() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
+
+
+def _start_again_with_utf8() -> NoReturn:
+    """Begin the command anew with file names and files in UTF-8, whatever the locale; kernels inherit that.
+
+    What is printed keeps the locale's encoding.
+    """
+    shown = f"{sys.stdout.encoding}:backslashreplace"
+    environment = {"PYTHONIOENCODING": shown, **os.environ, "PYTHONUTF8": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
 
 
 def _interrupt(number: int, frame: FrameType | None) -> NoReturn:

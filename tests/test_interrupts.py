@@ -8,10 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
 import psutil
 import pytest
-from PIL import Image
 
 SENTENCE = "radlib: interrupted; finished features and epochs are kept and the same command goes on from there."
 SLOW = ["-p", "datasets", "manifest", "-p", "backbones", "['vits14_random']", "-p", "image_size", "518"]
@@ -89,18 +87,6 @@ def test_ctrl_c_pressed_again_and_again_says_it_once(start):
     assert not any(each.is_running() and each.status() != psutil.STATUS_ZOMBIE for each in kernels)
 
 
-@pytest.fixture
-def ward(clinic):
-    """The same pictures as a task with masks."""
-    rows = ["image,mask,patient"]
-    for k in range(30):
-        mask = np.zeros((48, 48), np.uint8)
-        mask[10:30, 10:30] = 255
-        Image.fromarray(mask).save(clinic / f"mask{k}.png")
-        rows.append(f"{k}.png,mask{k}.png,p{k // 2}")
-    (clinic / "manifest.csv").write_text("\n".join(rows), encoding="utf-8")
-
-
 COMMANDS = {
     "features": [
         "features",
@@ -112,16 +98,12 @@ COMMANDS = {
         "--image-size",
         "1036",
     ],
-    "data standin": ["data", "standin", "montgomery", "--out", "stand-in"],
-    "segment": ["segment", "manifest", "--root", "clinic", "-p", "image_size", "518", "-p", "epochs", "500"],
     "--log run": ["--log", "kept.txt", "run", "table04", "--data-root", "clinic", *SLOW],
 }
 
 
 @pytest.mark.parametrize("command", COMMANDS)
-def test_every_command_that_takes_long_ends_in_the_sentence(start, request, command):
-    if command == "segment":
-        request.getfixturevalue("ward")
+def test_every_command_that_takes_long_ends_in_the_sentence(start, command):
     process = start(*COMMANDS[command])
     _until(lambda: "%|" in Path("run.err").read_text(encoding="utf-8") or _below(process, "ipykernel_launcher"))
     os.killpg(process.pid, signal.SIGINT)
