@@ -17,7 +17,7 @@ from radlib.evaluate.cases import Cases
 from radlib.evaluate.probe import open_cohort
 from radlib.models import backbones, runtime
 from radlib.report import result
-from radlib.report.parameters import Pixels, Seed, list_of_names, validated
+from radlib.report.parameters import Pixels, Seed, in_project, list_of_names, validated
 from radlib.report.result import BackboneUsed, Record
 
 
@@ -151,7 +151,7 @@ def begin(dataset: Dataset, settings: Settings, table: str) -> Experiment:
         raise RadlibError(f"{dataset.root}: {error}") from error
     if whole.samples["patient"][split == "test"].nunique() < 2:
         raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
-    folder = Path(settings.results_dir or f"results/{dataset.origin}")
+    folder = in_project(settings.results_dir or f"results/{dataset.origin}")
     result.make_folder(folder, table)
     for name in settings.backbones:  # a row whose weights cannot be had is told before others cost minutes
         backbones.fetch_weights(name)

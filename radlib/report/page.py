@@ -20,6 +20,7 @@ from papermill.exceptions import PapermillExecutionError
 from radlib import atomic
 from radlib.errors import NO_MEMORY, RadlibError, unknown_name
 from radlib.report import failed_page, kernel
+from radlib.report.parameters import in_project
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
@@ -42,7 +43,7 @@ def notebooks() -> dict[str, Path]:
 
 def output_of(notebook: Path) -> Path:
     """Where the page of `notebook` is written unless another place is named: ``_build/<its folder>/<its name>``."""
-    return Path("_build") / notebook.parent.name / notebook.name
+    return in_project("_build") / notebook.parent.name / notebook.name
 
 
 def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_failure: bool = False) -> Path:
