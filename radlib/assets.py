@@ -88,7 +88,9 @@ def cache_dir() -> Path:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         if not any(folder.iterdir()):
-            (folder / CACHE_TAG).write_text("Signature: 8a477f597d28d172789f06886806bc55\n# radlib's cache\n")
+            (folder / CACHE_TAG).write_text(
+                "Signature: 8a477f597d28d172789f06886806bc55\n# radlib's cache\n", encoding="ascii"
+            )
     except OSError as error:
         raise _unwritable(folder, error.strerror or error) from error
     if not os.access(folder, os.W_OK):
@@ -220,7 +222,7 @@ def _ask_pip(wheel: Wheel) -> tuple[str, str | None]:
             raise RadlibError(
                 f"pip found no wheel of {_label(wheel)} ({reason}); check the network and the index pip is set to use."
             )
-        download = json.loads(report.read_text())["install"][0]["download_info"]
+        download = json.loads(report.read_text(encoding="utf-8"))["install"][0]["download_info"]
     offered = download.get("archive_info", {}).get("hashes", {}).get("sha256", wheel.sha256)
     if offered != wheel.sha256:
         raise RadlibError(
@@ -232,7 +234,9 @@ def _ask_pip(wheel: Wheel) -> tuple[str, str | None]:
 
 
 def _pip(*arguments: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run([sys.executable, "-m", "pip", *arguments], capture_output=True, text=True, check=False)
+    return subprocess.run(
+        [sys.executable, "-m", "pip", *arguments], capture_output=True, encoding="utf-8", errors="replace", check=False
+    )
 
 
 def _label(wheel: Wheel) -> str:

@@ -1,23 +1,85 @@
 """The ``radlib`` command: thin over papermill and the package."""
 
 import argparse
+import contextlib
 import errno
+import io
 import os
 import re
+import signal
 import sys
 from pathlib import Path
-from typing import Any
+from types import FrameType
+from typing import Any, NoReturn
 
 from radlib import __version__, strict_yaml
 from radlib.errors import NO_MEMORY, RadlibError, plain
 
+STOPS = (signal.SIGINT, signal.SIGTERM)
+INTERRUPTED = 130  # 128 + SIGINT, as shells have it
+STOPPED = "radlib: interrupted; finished features and epochs are kept and the same command goes on from there."
+
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command; 0 when done, 2 after one sentence on what is wrong, 130 when interrupted."""
+    """Run the command; 0 when done, 2 after one sentence on what is wrong, 130 when interrupted.
+
+    Without `arguments` it is the process's own command: SIGTERM then acts as Ctrl-C does, and an interrupted process
+    ends here.
+    """
+    _escape_what_cannot_be_shown()
+    if arguments is not None:
+        return _run_command(arguments)
+    if sys.getfilesystemencoding() != "utf-8":
+        _start_again_with_utf8()
+    for number in STOPS:
+        if signal.getsignal(number) is not signal.SIG_IGN:  # as nohup has it
+            signal.signal(number, _interrupt)
+    code = _run_command(sys.argv[1:])
+    if code == INTERRUPTED:
+        _leave()
+    return code
+
+
+def _run_command(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
-    if given.log is not None:
-        return _logged(given, sys.argv[1:] if arguments is None else arguments)
-    return _told(given)
+    return _logged(given, arguments) if given.log is not None else _told(given)
+
+
+def _escape_what_cannot_be_shown() -> None:
+    """Write characters that the terminal's encoding lacks as their code points."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _start_again_with_utf8() -> NoReturn:
+    """Begin the command anew with file names and files in UTF-8, whatever the locale; kernels inherit that.
+
+    What is printed keeps the locale's encoding.
+    """
+    shown = f"{sys.stdout.encoding}:backslashreplace"
+    environment = {"PYTHONIOENCODING": shown, **os.environ, "PYTHONUTF8": "1"}
+    os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], environment)
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    """Stop the command where it is; a second signal, while files are put in order, ends the process."""
+    for each in STOPS:
+        signal.signal(each, _leave_at_once)
+    raise KeyboardInterrupt
+
+
+def _leave_at_once(number: int, frame: FrameType | None) -> NoReturn:
+    with contextlib.suppress(OSError, RuntimeError):  # RuntimeError: the signal came within a write
+        print(STOPPED, file=sys.stderr)
+    _leave()
+
+
+def _leave() -> NoReturn:
+    """End the process without waiting for threads that still read files, or for what libraries do at exit."""
+    with contextlib.suppress(OSError, RuntimeError):
+        sys.stdout.flush()
+    os._exit(INTERRUPTED)
 
 
 def _logged(given: argparse.Namespace, arguments: list[str]) -> int:
@@ -60,11 +122,11 @@ def _told(given: argparse.Namespace) -> int:
         print(f"radlib: {plain(_of_the_system(error))}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print(
-            "radlib: interrupted; finished features and epochs are kept and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return 130
+        if signal.getsignal(signal.SIGINT) is _leave_at_once:
+            for each in STOPS:
+                signal.signal(each, signal.SIG_IGN)  # or a second one would say it twice
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
 
 
 def _of_the_system(error: OSError) -> str:

@@ -1,6 +1,7 @@
 """``radlib doctor``: what this machine has and lacks to make the book, in lines that may be sent to a stranger."""
 
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import re
@@ -36,7 +37,7 @@ class Line:
 
 def look(network: bool = True) -> list[Line]:
     """Everything that decides whether a run will work; asks the network for at most a few seconds, or not at all."""
-    looks: list[Callable[[], list[Line]]] = [_python, _versions, _devices, _memory, _cache, _tools]
+    looks: list[Callable[[], list[Line]]] = [_python, _versions, _kernel, _devices, _memory, _cache, _tools]
     lines = [line for each in looks for line in each()]
     return lines + (_network() if network else [])
 
@@ -90,6 +91,25 @@ def _versions() -> list[Line]:
         words = f"not installed: {', '.join(absent[:5])}{' …' if len(absent) > 5 else ''}; run make env"
         lines.append(Line("note", "versions", words))
     return lines
+
+
+def _kernel() -> list[Line]:
+    """What runs the notebooks: for `radlib run` this Python, for JupyterLab and papermill whatever python3 names."""
+    from jupyter_client.kernelspec import KernelSpecManager, NoSuchKernel
+
+    if importlib.util.find_spec("ipykernel") is None:
+        return [Line("fault", "kernel", "ipykernel, which runs the notebooks, is not installed; run make env")]
+    try:
+        program = KernelSpecManager().get_kernel_spec("python3").argv[0]
+    except (NoSuchKernel, OSError, ValueError, IndexError) as error:
+        program = f"one that cannot be read ({type(error).__name__})"
+    if os.path.abspath(program) == sys.executable or re.fullmatch(r"python(3(\.\d+)?)?", program):
+        return [Line("ok", "kernel", "notebooks run in this Python")]
+    words = (
+        f"radlib run uses this Python, but in JupyterLab and papermill the kernel python3 is {program}; for these run "
+        f"{Path(sys.executable).name} -m ipykernel install --user --name radlib, and choose the kernel radlib"
+    )
+    return [Line("note", "kernel", words)]
 
 
 def _devices() -> list[Line]:

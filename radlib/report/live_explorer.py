@@ -3,7 +3,6 @@
 import re
 from collections.abc import Mapping, Sequence
 from html import escape
-from pathlib import Path
 from typing import Any
 
 import anywidget
@@ -15,7 +14,7 @@ from pydantic import field_validator
 from radlib.errors import RadlibError
 from radlib.models import backbones
 from radlib.report import patch_columns, pca_explorer
-from radlib.report.parameters import mapping
+from radlib.report.parameters import in_project, mapping
 from radlib.report.patch_columns import KINDS, Column, PatchSettings
 from radlib.report.pca_explorer import PatchSet
 
@@ -45,14 +44,14 @@ def checked(**given: object) -> Explorer:
     for name, mark in settings.marks.items():
         sizes = len(settings.rows.get(name, ())) or settings.images, side, side
         pca_explorer.check_mark(name, mark, sizes)
-    pca_explorer.make_folder(Path(settings.sets_dir))
+    pca_explorer.make_folder(in_project(settings.sets_dir))
     return settings
 
 
 def write(columns: Sequence[Column], settings: Explorer) -> list[PatchSet]:
     """The sets of `columns`, written where the site takes them from."""
     sets = [pca_explorer.patch_set(column, settings.marks.get(column.dataset.name)) for column in columns]
-    pca_explorer.write_sets(sets, Path(settings.sets_dir))
+    pca_explorer.write_sets(sets, in_project(settings.sets_dir))
     return sets
 
 

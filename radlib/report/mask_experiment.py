@@ -18,7 +18,7 @@ from radlib.evaluate.soft_dice import Loss
 from radlib.models import backbones, decoders, runtime, segmenters, unet
 from radlib.report import experiment, result
 from radlib.report.experiment import Settings
-from radlib.report.parameters import Pixels, list_of_names, validated
+from radlib.report.parameters import Pixels, in_project, list_of_names, validated
 from radlib.report.result import Segmenter
 
 PAPER_SIZE = 448  # px, section 3.3.2
@@ -129,7 +129,7 @@ def begin(dataset: Dataset, settings: Segmenting, table: str) -> MaskExperiment:
     for name in settings.leave_out:
         if name not in known:
             raise unknown_name("patient to leave out", name, known)
-    folder = Path(settings.results_dir or f"results/{dataset.origin}")
+    folder = in_project(settings.results_dir or f"results/{dataset.origin}")
     begun = MaskExperiment(dataset, settings, table, folder)
     tested = dataset.samples["patient"].to_numpy()[split_of(begun).test]
     if len(set(tested)) < 2:

@@ -13,12 +13,14 @@ from typing import Any
 
 import nbformat
 import papermill
+from jupyter_client.kernelspec import NoSuchKernel
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from radlib import atomic
 from radlib.errors import NO_MEMORY, RadlibError, unknown_name
-from radlib.report import failed_page
+from radlib.report import failed_page, kernel
+from radlib.report.parameters import in_project
 
 WIDGET = "application/vnd.jupyter.widget-view+json"
 OUT_OF_MEMORY = ("MemoryError", "OutOfMemoryError", "_ArrayMemoryError")  # of Python, torch and numpy
@@ -41,7 +43,7 @@ def notebooks() -> dict[str, Path]:
 
 def output_of(notebook: Path) -> Path:
     """Where the page of `notebook` is written unless another place is named: ``_build/<its folder>/<its name>``."""
-    return Path("_build") / notebook.parent.name / notebook.name
+    return in_project("_build") / notebook.parent.name / notebook.name
 
 
 def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_failure: bool = False) -> Path:
@@ -70,15 +72,17 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
         atomic.check_place(target)
         target.parent.mkdir(parents=True, exist_ok=True)
         atomic.sweep(target.parent)
-        executed = papermill.execute_notebook(
-            str(known[name]),
-            str(part),
-            parameters,
-            progress_bar=False,
-            stdout_file=sys.stdout,
-            stderr_file=sys.stderr,
-            extra_arguments=["--IPKernelApp.log_level=50"],  # of its transport; what cells raise arrives all the same
-        )
+        with kernel.interruptible() as kernel_manager:
+            executed = papermill.execute_notebook(
+                str(known[name]),
+                str(part),
+                parameters,
+                progress_bar=False,
+                stdout_file=sys.stdout,
+                stderr_file=sys.stderr,
+                kernel_manager_class=kernel_manager,
+                extra_arguments=["--IPKernelApp.log_level=50"],  # of its transport; what cells raise arrives anyway
+            )
         nbformat.write(_marked(clean(executed), asked), part)
         os.replace(part, target)
     except (PapermillExecutionError, DeadKernelError) as error:
@@ -89,6 +93,11 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
         nbformat.write(_marked(clean(failed_page.make(reached, name, sentence)), asked), part)
         os.replace(part, target)
         print(f"radlib: {sentence}", file=sys.stderr)
+    except (NoSuchKernel, RuntimeError) as error:
+        raise RadlibError(
+            f"The kernel that runs {known[name].name} did not start ({' '.join(str(error).split())}); radlib doctor "
+            "checks it."
+        ) from error
     except OSError as error:
         raise RadlibError(
             f"The page cannot be written to {target} ({error.strerror}); choose another output."

@@ -1,6 +1,7 @@
 """What a notebook's parameters cell says, with types and names checked before anything long begins."""
 
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, TypeVar
 
 from pydantic import BaseModel, Field, ValidationError
@@ -52,6 +53,18 @@ def validated(model: type[Model], given: Mapping[str, object], called: Mapping[s
             raise unknown_name("parameter", name, sorted(model.model_fields)) from error
         said = IN_WORDS.get(first["type"], "{msg}").format(msg=first["msg"], **first.get("ctx", {}))
         raise RadlibError(f"Parameter '{name}' is {first.get('input')!r}: {said}.") from error
+
+
+def in_project(place: str | Path) -> Path:
+    """`place`; if relative, from the root of the checkout that the working folder lies in.
+
+    So a notebook that is opened in its own folder writes and reads where ``radlib run`` does. Outside a checkout it
+    is relative to the working folder.
+    """
+    here = Path.cwd()
+    marks = ("_config.yml", "pyproject.toml")
+    roots = [folder for folder in (here, *here.parents) if all((folder / mark).is_file() for mark in marks)]
+    return roots[0] / place if roots and roots[0] != here else Path(place)
 
 
 def list_of_names(given: object) -> object:

@@ -28,7 +28,9 @@ def commit() -> str:
     here = Path(__file__).resolve().parents[1]
 
     def git(*words: str) -> str:
-        return subprocess.run(["git", *words], cwd=here, capture_output=True, text=True, check=True).stdout.strip()
+        return subprocess.run(
+            ["git", *words], cwd=here, capture_output=True, encoding="utf-8", errors="replace", check=True
+        ).stdout.strip()
 
     try:
         head = git("rev-parse", "HEAD")

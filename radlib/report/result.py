@@ -20,7 +20,7 @@ from radlib import atomic, regular_file
 from radlib.errors import RadlibError
 from radlib.models import backbones
 from radlib.report import journal
-from radlib.report.parameters import list_of_names
+from radlib.report.parameters import in_project, list_of_names
 
 Score = Annotated[float, Field(ge=0, le=1)]
 FEW_SHOT_MASKS = "figure2_masks"  # the table of the right panel of Figure 2
@@ -348,7 +348,7 @@ def published_paths(table: str) -> list[Path]:
 
 def paths(folder: Path | str, table: str) -> list[Path]:
     """Results of `table` below `folder`, by file name; none if the folder is absent."""
-    return sorted((Path(folder) / table).glob("*.json"))
+    return sorted((in_project(folder) / table).glob("*.json"))
 
 
 def folders(given: object, usual: Sequence[str], parameter: str) -> list[Path]:
@@ -359,8 +359,8 @@ def folders(given: object, usual: Sequence[str], parameter: str) -> list[Path]:
     named = list_of_names(given or ())
     if not isinstance(named, (list, tuple)) or not all(isinstance(name, str) for name in named):
         raise RadlibError(f"Parameter '{parameter}' is {given!r}: folders are wanted, as ['results/own'].")
-    for folder in map(Path, named):
+    for folder in map(in_project, named):
         if not any(folder.glob("*/*.json")):
             fault = "holds no Result, a JSON file in a table's folder" if folder.is_dir() else "is no folder"
             raise RadlibError(f"{folder} {fault}; '{parameter}' names what the results_dir of a run was.")
-    return [Path(name) for name in named or usual]
+    return [in_project(name) for name in named or usual]

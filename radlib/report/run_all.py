@@ -69,7 +69,12 @@ def _run(command: list[str], lock: IO[bytes]) -> int:
     """Run `command` to its end, with the lock; what it prints is passed on where a log is kept."""
     if not log.is_kept():
         return subprocess.run(command, check=False, pass_fds=[lock.fileno()]).returncode
-    pipes: dict[str, Any] = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True, "errors": "replace"}
+    pipes: dict[str, Any] = {
+        "stdout": subprocess.PIPE,
+        "stderr": subprocess.STDOUT,
+        "encoding": "utf-8",
+        "errors": "replace",
+    }
     with subprocess.Popen(command, pass_fds=[lock.fileno()], **pipes) as running:
         for line in running.stdout or ():
             print(line, end="", file=sys.stderr)
@@ -78,7 +83,9 @@ def _run(command: list[str], lock: IO[bytes]) -> int:
 
 def _say_what_is_stale(command: list[str], again: dict[str, str]) -> int:
     """Say of every job that would run its rule, what it makes and why; of those made `again` the reason given there."""
-    done = subprocess.run(command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    done = subprocess.run(
+        command, check=False, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, encoding="utf-8", errors="replace"
+    )
     if done.returncode:
         print(done.stdout)
         return done.returncode
@@ -119,7 +126,9 @@ def _check_cluster(folder: Path) -> None:
     missing = [program for program in ("sbatch", "sinfo") if shutil.which(program) is None]
     if missing:
         raise RadlibError(f"Slurm's {missing[0]} is not on the PATH; run this where jobs are submitted on the cluster.")
-    asked = subprocess.run(["sinfo", "--noheader"], check=False, capture_output=True, text=True)
+    asked = subprocess.run(
+        ["sinfo", "--noheader"], check=False, capture_output=True, encoding="utf-8", errors="replace"
+    )
     if asked.returncode:
         said = " ".join(asked.stderr.split())
         raise RadlibError(f"Slurm does not answer here ({said}); run this where jobs are submitted on the cluster.")

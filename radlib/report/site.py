@@ -1,5 +1,6 @@
 """What the site adds to Jupyter Book: what this copy is, what was found, what a shared link shows, and its buttons."""
 
+import json
 import re
 from html import escape
 from pathlib import Path
@@ -20,6 +21,10 @@ PICTURE = "_static/shared.png"
 DESCRIPTION_LENGTH = 200  # characters, what most who show a link print
 ICON_RULES = re.compile(r'(?:\.fa-[\w-]+:before,?)+\{content:"[^"]*"\}')  # one for each of two thousand icons
 NEEDS_REPOSITORY = ("use_repository_button", "use_edit_page_button", "use_issues_button")
+NOT_RUN = (
+    "```{warning}\nThis notebook was not run, so the page has no results. `make book` runs every notebook and builds "
+    "the site.\n```"
+)
 
 
 class ThisCopy(SphinxDirective):
@@ -59,6 +64,19 @@ def buttons(app: Sphinx, config: Config) -> None:
     if "github.com" not in address:  # Colab opens notebooks of GitHub alone
         launch = {name: value for name, value in launch.items() if name != "colab_url"}
     options["launch_buttons"] = launch
+
+
+def not_run(app: Sphinx, docname: str, source: list[str]) -> None:
+    """Say on the page of a notebook that was not run that its results are missing; `make book` runs them all."""
+    if not str(app.env.doc2path(docname)).endswith(".ipynb"):
+        return
+    notebook = json.loads(source[0])
+    counts = [cell["execution_count"] for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    if not counts or any(counts):
+        return
+    note = {"cell_type": "markdown", "id": "not-run", "metadata": {}, "source": NOT_RUN}
+    notebook["cells"].insert(1, note)
+    source[0] = json.dumps(notebook)
 
 
 def shared_link(
@@ -127,6 +145,7 @@ def setup(app: Sphinx) -> dict[str, Any]:
     app.add_directive("radlib-copy", ThisCopy)
     app.add_directive("radlib-found", Found)
     app.connect("config-inited", buttons)
+    app.connect("source-read", not_run)
     app.connect("html-page-context", shared_link)
     app.connect("html-page-context", roles)
     app.connect("build-finished", lighten)

@@ -251,7 +251,9 @@ def test_files_of_one_name_are_called_by_the_folders_that_tell_them_apart(paths,
 def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) -> None:
     path = tmp_path / "mine.pt"
     torch.save(timm.create_model("resnet34", num_classes=0).state_dict(), path)
-    with pytest.raises(RadlibError, match=r"mine.pt holds the weights of another network: 0 are missing.*too many"):
+    with pytest.raises(
+        RadlibError, match=r"mine.pt holds the weights of another network: 0 are missing and \d+ are not"
+    ):
         backbones.load(f"file:{path}=resnet18", image_size=64)
     path.write_bytes(b"no checkpoint")
     with pytest.raises(RadlibError, match="holds no weights that can be read without running code"):

@@ -10,7 +10,8 @@ from sklearn.metrics import f1_score, jaccard_score, roc_auc_score
 
 from radlib import atomic
 from radlib.errors import RadlibError
-from radlib.report import result
+from radlib.report import page, result
+from radlib.report.parameters import in_project
 
 SCORES = {"rows": np.arange(10), "scores": np.linspace(0, 1, 20).reshape(10, 2)}
 
@@ -229,3 +230,24 @@ def test_the_usual_folders_of_results_may_be_missing(make, tmp_path):
     assert result.folders([], ["usual"], "results_dirs") == [Path("usual")]
     result.write(make(), {}, tmp_path)
     assert result.folders(f"['{tmp_path}']", ["usual"], "results_dirs") == [tmp_path]
+
+
+def test_a_notebook_opened_in_its_own_folder_writes_and_reads_at_the_root_of_the_checkout(tmp_path, monkeypatch):
+    for name in ("_config.yml", "pyproject.toml"):
+        (tmp_path / name).touch()
+    folder = tmp_path / "results" / "own" / "table04"
+    for below in (folder, tmp_path / "notebooks", tmp_path / "elsewhere" / "deep"):
+        below.mkdir(parents=True)
+    (folder / "a.json").touch()
+    for below in (tmp_path / "notebooks", tmp_path / "elsewhere" / "deep"):
+        monkeypatch.chdir(below)
+        assert in_project("results/own") == tmp_path / "results/own"
+        assert result.paths("results/own", "table04") == [folder / "a.json"]
+        assert result.folders("", ["results/own"], "results_dir") == [tmp_path / "results/own"]
+        assert result.folders("results/own", [], "results_dir") == [tmp_path / "results/own"]
+        assert page.output_of(Path("x/notebooks/a.ipynb")) == tmp_path / "_build/notebooks/a.ipynb"
+    monkeypatch.chdir(tmp_path)
+    assert in_project("results/own") == Path("results/own") and in_project(folder) == folder
+    (tmp_path / "_config.yml").unlink()
+    monkeypatch.chdir(tmp_path / "notebooks")
+    assert in_project("results/own") == Path("results/own")

@@ -2,10 +2,12 @@
 
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 from docutils.frontend import get_default_settings
 from docutils.parsers.rst import Parser
 from docutils.utils import new_document
+from sphinx.application import Sphinx
 
 from radlib.report import site
 
@@ -87,3 +89,18 @@ def test_a_bibliography_is_a_list_of_list_items():
     context = {"body": '<div role="list" class="citation-list"><div role="doc-biblioentry">a</div></div>'}
     site.roles(None, "references", "page.html", context, None)
     assert context["body"] == '<div role="list" class="citation-list"><div role="listitem">a</div></div>'
+
+
+def test_a_notebook_that_was_not_run_says_so_and_one_that_was_does_not(tmp_path):
+    cells = [nbformat.v4.new_markdown_cell("# A table"), nbformat.v4.new_code_cell("print(6 * 7)")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "bare.ipynb")
+    cells[1].execution_count = 1
+    cells[1].outputs = [nbformat.v4.new_output("stream", text="42")]
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / "executed.ipynb")
+    (tmp_path / "index.md").write_text("# Book\n\n```{toctree}\nbare\nexecuted\n```\n", encoding="utf-8")
+    options = {"extensions": ["myst_nb", "radlib.report.site"], "nb_execution_mode": "off", "html_theme": "basic"}
+    book, out = str(tmp_path), tmp_path / "out"
+    Sphinx(book, None, str(out), str(out / "trees"), "html", confoverrides=options, status=None, warning=None).build()
+    said = {name: (out / f"{name}.html").read_text(encoding="utf-8") for name in ("bare", "executed", "index")}
+    assert "This notebook was not run, so the page has no results." in said["bare"]
+    assert all("not run" not in said[name] for name in ("executed", "index")) and "42" in said["executed"]

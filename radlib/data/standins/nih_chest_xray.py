@@ -76,8 +76,10 @@ def write(folder: Path, patients: int, seed: int, progress: bool) -> dict[str, o
     listed = {part: [str(row["Image Index"]) for k in order if people[k][0] == part for row in rows[int(k)]] for part in
               ("train", "validation", "test")}  # fmt: skip
     # patients meant for validation end the list: the reader takes whole patients from there
-    (folder / "train_val_list.txt").write_text("\n".join(listed["train"] + listed["validation"]) + "\n")
-    (folder / "test_list.txt").write_text("\n".join(listed["test"]) + "\n")
+    (folder / "train_val_list.txt").write_text(
+        "\n".join(listed["train"] + listed["validation"]) + "\n", encoding="utf-8"
+    )
+    (folder / "test_list.txt").write_text("\n".join(listed["test"]) + "\n", encoding="utf-8")
     shown = table["Finding Labels"].str.get_dummies("|").sum()
     return {"films": len(table), "findings": {name: int(shown.get(name, 0)) for name in FINDINGS}, "note": films.NOTE}
 
