@@ -40,17 +40,16 @@ def derived(
 ) -> dict[str, Any]:
     """The fields of a Result that follow from its predictions: value, interval, per_class, draws, masks.
 
-    `arrays` are those of `Result`; `scans` name the cases where they are scans of several slices. The interval is of the
-    mean of all draws, so that patients alone vary; that of shuffled labels asks what a single run that knows nothing
-    would show, so each resample takes one of its draws.
+    `arrays` are those of `Result`; `scans` name the cases where they are scans of several slices. The interval is of
+    the mean of all draws, so that patients alone vary; that of shuffled labels asks what a single run that knows
+    nothing would show, so each resample takes one of its draws.
     """
     rows = draws(arrays)
     values = tuple(row.value for row in rows)
     every: dict[str, Scored] = {str(k): row for k, row in enumerate(rows)}
     if "counts" in arrays:
-        every |= {
-            f"case {k}": PerCase(one, arrays["patients"], arrays["cases"]) for k, one in enumerate(_counts(arrays))
-        }
+        patients, of_sample = arrays["patients"], arrays["cases"]
+        every |= {f"case {k}": PerCase(one, patients, of_sample) for k, one in enumerate(_counts(arrays))}
     drawn = inference.resampled(every, resamples=resamples, seed=seed)
     scores, cases = drawn[:, : len(rows)], drawn[:, len(rows) :]
     if control == "shuffled labels":
@@ -61,14 +60,11 @@ def derived(
     fields = {"value": float(np.mean(values)), "interval": interval, "draws": values if len(values) > 1 else ()}
     if "counts" in arrays:
         pooled = overlap.pooled(_counts(arrays).sum(axis=0))
-        per_class = _by_class((pooled.dice + pooled.jaccard) / 2, classes)
-        return fields | {
-            "per_class": per_class,
-            "masks": _masks(arrays, classes, scans, _interval(cases.mean(axis=1), resamples)),
-        }
-    areas = [list(per_class_auroc(arrays["labels"], one, classes).values()) for one in _scores(arrays)]
-    named = list(per_class_auroc(arrays["labels"], _scores(arrays)[0], classes))
-    return fields | {"per_class": _by_class(_mean(np.array(areas)), named)}
+        masks = _masks(arrays, classes, scans, _interval(cases.mean(axis=1), resamples))
+        return fields | {"per_class": _by_class((pooled.dice + pooled.jaccard) / 2, classes), "masks": masks}
+    by_draw = [per_class_auroc(arrays["labels"], one, classes) for one in _scores(arrays)]
+    areas = _mean(np.array([list(of_class.values()) for of_class in by_draw]))
+    return fields | {"per_class": _by_class(areas, list(by_draw[0]))}
 
 
 def draws(arrays: Arrays) -> list[Scored]:

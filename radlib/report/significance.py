@@ -95,7 +95,7 @@ def same_truth(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -
 
 def _same_classes(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
     """Whether true masks of two sizes hold the same classes."""
-    return "counts" not in one or np.array_equal(*(_true_pixels(each).any(axis=0) for each in (one, other)))
+    return "counts" not in one or np.array_equal(_true_pixels(one).any(axis=0), _true_pixels(other).any(axis=0))
 
 
 def _true_pixels(arrays: Mapping[str, np.ndarray]) -> np.ndarray:

@@ -6,9 +6,7 @@ import pytest
 from radlib.evaluate import inference
 from radlib.report import result, scoring
 
-PUBLISHED = [
-    path for folder in sorted(result.PUBLISHED.iterdir()) for path in result.paths(result.PUBLISHED, folder.name)
-]
+TABLES = sorted(folder.name for folder in result.PUBLISHED.iterdir())
 
 
 def flat(value, place=""):
@@ -20,14 +18,15 @@ def flat(value, place=""):
     return {place: value}
 
 
-@pytest.mark.parametrize("folder", sorted({path.parent.name for path in PUBLISHED}))
-def test_published_numbers_are_those_of_the_published_predictions(folder):
-    for path in result.paths(result.PUBLISHED, folder):
+@pytest.mark.parametrize("table", TABLES)
+def test_published_numbers_are_those_of_the_published_predictions(table):
+    for path in result.paths(result.PUBLISHED, table):
         stored, anew = (flat(found.model_dump()) for found in (result.read(path), scoring.rescored(path)))
         assert stored.keys() == anew.keys()
         for place, value in stored.items():
-            # Sums in another order differ in the last of sixteen digits.
-            close = pytest.approx(value, abs=1e-12, rel=0) if isinstance(value, float) else value
+            # Sums in another order differ in the last of sixteen digits; distances are stored in single precision.
+            digits = 1e-6 if "hd95" in place else 1e-12
+            close = pytest.approx(value, rel=digits) if isinstance(value, float) else value
             assert anew[place] == close, (path.name, place)
 
 
