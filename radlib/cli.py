@@ -197,7 +197,7 @@ def _parameters(given: argparse.Namespace) -> dict[str, Any]:
 
 
 def _run(given: argparse.Namespace) -> int:
-    from radlib.report import page  # papermill is slow to import and other commands do without it
+    from radlib.report import journal, page  # papermill is slow to import and other commands do without it
 
     parameters = _parameters(given)
     if given.data_root is not None:
@@ -210,7 +210,13 @@ def _run(given: argparse.Namespace) -> int:
                 f"--{option.replace('_', '-')} is of 'radlib run all'; for one page: radlib run all --pages "
                 f"{given.notebook} …"
             )
-    print(f"page: {page.run(given.notebook, parameters, given.output, given.show_failure)}")
+    with journal.written() as paths:
+        made = page.run(given.notebook, parameters, given.output, given.show_failure)
+    if paths:
+        from radlib.report import run_summary  # torch is slow to import
+
+        print(run_summary.in_words(paths))
+    print(f"page: {made}")
     return 0
 
 

@@ -1,5 +1,6 @@
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -31,10 +32,38 @@ def clinic(tmp_path, monkeypatch):
     return folder
 
 
+def assert_rows_are_printed(said, page):
+    """The last lines of a run: every Result of it, in the order of the page, and where they and the page are."""
+    records = {path: json.loads(path.read_text()) for path in Path("results/own/table04").glob("*.json")}
+    assert said[-1] == f"page: {page}" and said[-2] == "results: results/own/table04"
+    head, *rows = [re.split("  +", line) for line in said[-3 - len(records) : -2]]
+    assert head == ["dataset", "row", "macro AUROC", "interval", "patients"]
+    measured = {(f"{each['value']:.3f}", f"[{each['interval']['low']:.3f}, {each['interval']['high']:.3f}]",
+                 str(each["n_patients"])) for each in records.values()}  # fmt: skip
+    assert {tuple(row[2:]) for row in rows} == measured and {row[0] for row in rows} == {"secret clinic"}
+    assert "linear probe" in rows[0][1] and "logistic regression" in rows[1][1] and "Shuffled labels" in rows[2][1]
+
+
+def test_a_page_without_results_says_where_it_is_and_no_more(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert cli.main(["run", "table03"]) == 0
+    assert capsys.readouterr().out.splitlines()[-1] == "page: _build/notebooks/table03_segmenters.ipynb"
+    assert not Path("results").exists()
+
+
+def test_a_run_prints_its_own_results_and_none_that_lay_there(clinic, capsys):
+    for dataset in ("first", "second"):
+        clinic.rename(clinic := clinic.with_name(dataset))
+        assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK, "-p", "controls", "false"]) == 0
+        said = capsys.readouterr().out.splitlines()
+        assert [line.split()[0] for line in said[-5:-2]] == ["dataset", dataset, dataset]
+    assert len(list(Path("results/own/table04").glob("*.json"))) == 4
+
+
 def test_run_writes_a_page_with_nothing_private_in_it(clinic, capsys):
     assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK]) == 0
     page = Path("_build/notebooks/table04_linear_probing.ipynb")
-    assert capsys.readouterr().out.strip().endswith(f"page: {page}")
+    assert_rows_are_printed(capsys.readouterr().out.splitlines(), page)
     text = page.read_text()
     assert str(clinic.parent) not in text and "…/secret clinic" in text
     notebook = nbformat.reads(text, as_version=4)

@@ -1,11 +1,14 @@
 """Every notebook runs from top to bottom on a small folder of pictures, by the command a reader would give."""
 
+import ast
 import csv
+import re
 from pathlib import Path
 
 import nbformat
 import numpy as np
 import pytest
+from IPython.core.inputtransformer2 import TransformerManager
 from PIL import Image
 
 from radlib import cli
@@ -79,6 +82,17 @@ def run(name, **parameters):
     return html, [out for out in outputs if "image/svg+xml" in out.get("data", {})]
 
 
+def mixed(html):
+    """Tables of a page on a reader's own folder that have its column and one of published numbers."""
+    heads = [re.findall("<th[^>]*>(.*?)</th>", head) for head in re.findall("<thead>(.*?)</thead>", html, re.DOTALL)]
+    assert any("This run: your data" in " ".join(head) for head in heads)
+    return [
+        head
+        for head in heads
+        if "This run" in " ".join(head) and {"Published here", "On the paper's images"} & set(head)
+    ]
+
+
 @pytest.mark.parametrize(
     "name, results",
     [
@@ -94,6 +108,7 @@ def test_a_page_of_classification_runs(name, results, clinic):
     assert "This run: your data" in html and html.count("radlib-table") >= 1 and plots
     written = list(Path("results/own").rglob("*.json"))
     assert len(written) == results
+    assert not mixed(html)
 
 
 @pytest.mark.parametrize("name, results", [("table06", 2), ("table07", 2), ("table09", 2)])
@@ -103,6 +118,7 @@ def test_a_page_of_segmentation_runs(name, results, ward):
     html, plots = run(name, data_root=str(ward), **given)
     assert "This run: your data" in html and html.count("radlib-table") >= 4 and plots
     assert "radlib-claim" in html and "Dice by image" in html
+    assert not mixed(html)
     written = list(Path("results/own").rglob("*.json"))
     assert len(written) == results
 
@@ -158,6 +174,66 @@ def test_a_notebook_is_committed_without_outputs(path):
     again = [cell for cell in notebook.cells if cell.cell_type == "markdown" and "## Re-run this page" in cell.source]
     (says,) = again
     assert f"papermill {path.parent.name}/{path.name}" in says.source and "radlib run" in says.source
+
+
+def bound(source):
+    """Names that a cell's statements bind: assignments, loops, imports, definitions; not those of comprehensions."""
+    names = set()
+
+    def visit(node):
+        if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store | ast.Del):
+            names.add(node.id)
+        if isinstance(node, ast.alias):
+            names.add((node.asname or node.name).partition(".")[0])
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.ExceptHandler | ast.MatchAs | ast.MatchStar):
+            names.add(node.name)
+        if isinstance(node, ast.FunctionDef | ast.ClassDef | ast.Lambda):
+            return  # what it binds inside is its own
+        if isinstance(node, ast.ListComp | ast.SetComp | ast.DictComp | ast.GeneratorExp):
+            names.update(each.target.id for each in ast.walk(node) if isinstance(each, ast.NamedExpr))
+            return
+        for child in ast.iter_child_nodes(node):
+            visit(child)
+
+    visit(ast.parse(TransformerManager().transform_cell(source)))
+    return names
+
+
+BINDS = """
+x = 1
+x += 1
+x: int = 1
+del x
+for x in y: pass
+for k, (x, *z) in y: pass
+with y as x: pass
+if (x := 1): pass
+[(x := k) for k in y]
+import x.y
+from y import z as x
+def x(): pass
+class x: pass
+%matplotlib inline|x = 1
+if y:|    x = 1
+try: pass|except E as x: pass
+match y:|    case [x]: pass
+"""
+
+
+@pytest.mark.parametrize("source", [line.replace("|", "\n") for line in BINDS.strip().splitlines()])
+def test_whatever_binds_a_name_is_seen(source):
+    assert "x" in bound(source)
+    assert bound("z = [x for x in y]; f(x=1); z.x = 1; z['x'] = 1; g = lambda x: x") == {"z", "g"}
+
+
+@pytest.mark.parametrize("path", page.notebooks().values(), ids=lambda path: path.stem)
+def test_no_cell_changes_a_parameter_so_that_any_cell_can_run_twice(path):
+    cells = [cell for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+    (parameters,) = [cell for cell in cells if "parameters" in cell.metadata.get("tags", [])]
+    known = bound(parameters.source)
+    assert known
+    for cell in cells:
+        assert cell is parameters or not bound(cell.source) & known, cell.source
 
 
 def test_the_leaderboard_runs_without_any_result_of_the_readers():

@@ -10,7 +10,8 @@ import csv
 import difflib
 import hashlib
 import inspect
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from functools import cache
 from pathlib import Path
@@ -73,23 +74,38 @@ def names() -> tuple[str, ...]:
     return tuple(_table())
 
 
-def spec(name: str) -> BackboneSpec:
+def spec(name: str, others: Sequence[str] = ()) -> BackboneSpec:
     """The row called `name`; ``"timm:<name>"`` describes any pretrained timm model, ``"file:<path>=<name>"`` one with
     weights of the reader's (see `own_weights`).
 
-    Raises `RadlibError` if there is none, naming the nearest.
+    The title of own weights is their file's name, behind those of its folders that tell it from files of the same name
+    among `others`. Raises `RadlibError` if there is none, naming the nearest.
     """
     if name.startswith("timm:"):
         return _timm_spec(name.removeprefix("timm:"))
     if name.startswith("file:"):
         path, timm_name = own_weights.parts(name)
         return replace(
-            _timm_spec(timm_name), id=f"file:{path.stem}", title=f"{path.stem} ({timm_name})",
+            _timm_spec(timm_name), id=f"file:{path.stem}={timm_name}", title=_file_title(name, others),
             pretraining="your weights", weights="file", licence="yours",
         )  # fmt: skip
     if name not in _table():
         raise unknown_name("backbone", name, names())
     return _table()[name]
+
+
+def _file_title(name: str, others: Sequence[str]) -> str:
+    """E.g. ``runA/checkpoint.pth (resnet18)``: only as many folders as tell the file from those of `others`."""
+    timm_name = own_weights.parts(name)[1]
+    words = _words(name)
+    rivals = {_words(other) for other in others if other.startswith("file:")} - {words}
+    tells = (n for n in range(1, len(words)) if words[-n:] not in {rival[-n:] for rival in rivals})
+    shown = next(tells, len(words))
+    return f"{'/'.join(words[-shown:])} ({timm_name})"
+
+
+def _words(name: str) -> tuple[str, ...]:
+    return Path(os.path.abspath(own_weights.parts(name)[0])).parts[1:]
 
 
 def default_backbones() -> list[str]:
@@ -143,13 +159,14 @@ class Backbone:
         return pooled
 
 
-def load(name: str, image_size: int = 224, seed: int = 0) -> Backbone:
+def load(name: str, image_size: int = 224, seed: int = 0, others: Sequence[str] = ()) -> Backbone:
     """The backbone called `name`, ready for square images of `image_size` px.
 
-    `seed` matters to the random-weights row alone. Raises `RadlibError` for an unknown name, an image size the patches
-    do not divide, and weights that cannot be had.
+    `seed` matters to the random-weights row alone, `others` to the title of own weights (see `spec`). Their id ends in
+    the first eight hex digits of `Backbone.weights_sha256`, since files of one name need not hold the same weights.
+    Raises `RadlibError` for an unknown name, an image size the patches do not divide, and weights that cannot be had.
     """
-    row = spec(name)
+    row = spec(name, others)
     check_image_size(row, image_size)
     if row.weights == "random":
         module, sha256 = _random(row, seed), f"random, seed {seed}"
@@ -162,6 +179,8 @@ def load(name: str, image_size: int = 224, seed: int = 0) -> Backbone:
         known_weights.check(row.id, sha256)
     if row.family == "vit" and image_size != row.image_size:
         _resize(module, row, image_size)
+    if row.weights == "file":
+        row = replace(row, id=f"{row.id}@{sha256[:8]}")
     return Backbone(row, module.eval().requires_grad_(False), image_size, sha256)
 
 

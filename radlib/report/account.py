@@ -1,11 +1,12 @@
 """What a page says of its numbers in words: whose images, how sure, from what."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable
 from html import escape
+from itertools import chain
 
 from radlib.data.splits import SPLITS
 from radlib.evaluate import inference
-from radlib.report import result, scoring
+from radlib.report import html_table, labels, leaderboard, result, scoring
 from radlib.report.chips import strip
 from radlib.report.result import ORIGIN_WORDS, Result
 
@@ -17,20 +18,18 @@ def status_html(this_run: list[Result]) -> str:
     first = this_run[0]
     chips = [(f"chip-{origin}", f"This run: {ORIGIN_WORDS[origin]}")
              for origin in dict.fromkeys(found.data.origin for found in this_run)]  # fmt: skip
-    by_title = {found.data.title: found.data for found in this_run}
-    if len(by_title) == 1:
+    used = result.datasets(this_run)
+    if len(used) == 1:
         data = first.data
         chips += [("", f"{name}: {data.images[name]:,} images, {data.patients[name]} patients") for name in SPLITS]
     else:
         chips += [
             ("", f"{title}: {sum(data.images.values()):,} images, {sum(data.patients.values())} patients")
-            for title, data in by_title.items()
+            for title, data in zip(labels.titles(used), used, strict=True)
         ]
     seconds = sum(found.seconds["fit"] for found in this_run if found.scored == "all")
     by_backbone = {
-        (found.data.title, found.backbone.id, found.backbone.image_size if found.masks else 0): found.seconds[
-            "features"
-        ]
+        (found.data.key, found.backbone.id, found.backbone.image_size if found.masks else 0): found.seconds["features"]
         for found in this_run
         if not found.control
     }
@@ -39,43 +38,62 @@ def status_html(this_run: list[Result]) -> str:
 
 
 def provenance_html(results: list[Result], words: str) -> str:
-    """A folded box for each dataset of `results`, headed by its title and `words`: what made its numbers."""
-    titles = dict.fromkeys(found.data.title for found in results)
-    return "".join(_provenance([one for one in results if one.data.title == title], words) for title in titles)
-
-
-def _provenance(results: list[Result], words: str) -> str:
-    first = results[0]
-    of_masks = [found.backbone.image_size for found in results if found.masks]
-    sizes = " and ".join(map(str, sorted(set(of_masks)) or [first.backbone.image_size]))
-    facts = {
-        "Data": f"{first.data.title} ({ORIGIN_WORDS[first.data.origin]}). {first.data.note}",
-        "Data fingerprint": first.data.fingerprint,
-        "Split sha256": first.data.split_sha256,
-        "Preprocessing": f"{first.preprocessing}, {sizes} px",
-        "Seed": str(first.seed),
-        "Intervals": f"{first.interval.level:.0%} percentile over {first.interval.resamples:,} resamples of patients",
-        "Runtime": f"{first.backbone.runtime} on {first.device}",
-        "Versions": ", ".join(f"{name} {number}" for name, number in first.versions.items()),
-        "Commit": first.commit,
-    }
-    facts |= {f"Weights of {found.backbone.id}": found.backbone.weights_sha256 for found in results}
-    return facts_html(facts, f"{first.data.title}, {words}")
-
-
-def facts_html(facts: Mapping[str, str], title: str) -> str:
-    """The folded box of provenance, headed `title`: names and what they are."""
-    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts.items())
-    return (
-        f'<details class="radlib-provenance"><summary>Provenance: {escape(title)}</summary><dl>{items}</dl></details>'
+    """A folded box for each dataset of `results`, headed by its title and `words`: what made each of its numbers."""
+    used = result.datasets(results)
+    return "".join(
+        _provenance([one for one in results if one.data.key == data.key], f"{title}, {words}")
+        for title, data in zip(labels.titles(used), used, strict=True)
     )
+
+
+def _provenance(results: list[Result], title: str) -> str:
+    """What all `results` share as a list, what they do not as a table of one line a Result."""
+    facts = [_facts(found) for found in results]
+    values = {name: {each[name] for each in facts if name in each} for name in dict.fromkeys(chain(*facts))}
+    shared = {name: min(known) for name, known in values.items() if len(known) == 1}
+    weights = dict.fromkeys((f"Weights of {found.backbone.called}", found.backbone.weights_sha256) for found in results)
+    differing = [name for name in values if name not in shared]
+    table = ""
+    if differing:
+        lines = html_table.head(["Row", *differing], "What the rows do not share", title)
+        for (name, note), each in zip(leaderboard.described(results), facts, strict=True):
+            cells = "".join(html_table.text_cell(each.get(fact, "–")) for fact in differing)
+            lines.append(f"<tr>{html_table.name_cell(name, note)}{cells}</tr>")
+        table = "\n".join([*lines, html_table.TAIL])
+    return facts_html([*shared.items(), *weights], title, table)
+
+
+def _facts(found: Result) -> dict[str, str]:
+    """Where a number comes from; its weights have a line of their own. A row without pixels has no size or runtime."""
+    interval = found.interval
+    drawn = "patients" if interval.unit == "patient" else "patients and draws"
+    of_pixels = {"Image size": f"{found.backbone.image_size} px", "Runtime": found.backbone.runtime}
+    return {
+        "Data": f"{found.data.title} ({ORIGIN_WORDS[found.data.origin]}). {found.data.note}",
+        "Data fingerprint": found.data.fingerprint,
+        "Split sha256": found.data.split_sha256,
+        "Preprocessing": found.preprocessing,
+        **(of_pixels if found.backbone.image_size else {}),
+        "Seed": str(found.seed),
+        "Intervals": f"{interval.level:.0%} percentile over {interval.resamples:,} resamples of {drawn}",
+        "Device": found.device,
+        **{f"Version of {name}": number for name, number in found.versions.items()},
+        "Commit": found.commit,
+    }
+
+
+def facts_html(facts: Iterable[tuple[str, str]], title: str, more: str = "") -> str:
+    """The folded box of provenance, headed `title`: names and what they are, and `more` HTML below them."""
+    items = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in facts)
+    summary = f"<summary>Provenance: {escape(title)}</summary>"
+    return f'<details class="radlib-provenance">{summary}<dl>{items}</dl>{more}</details>'
 
 
 def reading(published: list[Result], this_run: list[Result]) -> str:
     """Markdown: what the Results at hand allow to conclude, and what not."""
     said = []
-    for title in dict.fromkeys(found.data.title for found in published):
-        said += _of_published([found for found in published if found.data.title == title])
+    for data in result.datasets(published):
+        said += _of_published([found for found in published if found.data.key == data.key])
     said += [SAID_OF_ORIGIN[origin] for origin in dict.fromkeys(found.data.origin for found in this_run)]
     return "\n".join(said)
 

@@ -9,22 +9,23 @@ import torch
 
 from radlib.models import adapters, backbones
 from radlib.report import breakdown, html_table, mask_breakdown, result, significance
-from radlib.report.result import ORIGIN_WORDS, Result
+from radlib.report.result import ORIGIN_WORDS, DataUsed, Result
 from radlib.report.result_cell import measured_cell
 
 
-def by_title(paths: Sequence[Path]) -> dict[str, list[Path]]:
-    """`paths` of Results grouped by their dataset's title, in order of first appearance."""
-    found: dict[str, list[Path]] = {}
-    for path in paths:
-        found.setdefault(result.read(path).data.title, []).append(path)
-    return found
+def by_data(paths: Sequence[Path]) -> list[tuple[DataUsed, list[Path]]]:
+    """`paths` of Results grouped by the data they were measured on, in order of first appearance."""
+    results = {path: result.read(path) for path in paths}
+    return [
+        (data, [path for path in paths if results[path].data.key == data.key])
+        for data in result.datasets(results.values())
+    ]
 
 
-def whose(found: Result) -> str:
-    """Whose images a Result is of, for a caption, e.g. ``Brain Tumor, stand-in data``."""
+def whose(found: Result, title: str = "") -> str:
+    """Whose images a Result is of, for a caption, e.g. ``Brain Tumor, stand-in data``; `title` instead of its own."""
     words = "real images, not the paper's" if _is_published_own(found) else ORIGIN_WORDS[found.data.origin]
-    return f"{found.data.title}, {words}"
+    return f"{title or found.data.title}, {words}"
 
 
 def _is_published_own(found: Result) -> bool:
@@ -35,16 +36,16 @@ def _is_published_own(found: Result) -> bool:
 def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> str:
     """For each dataset of `paths` and each of `groups` of protocols: every row against the group's first."""
     parts = []
-    for title, mine in by_title(paths).items():
+    for data, mine in by_data(paths):
         for protocols in groups:
-            compared = significance.comparable(mine, title, protocols)
+            compared = significance.comparable(mine, protocols)
             contrasts = significance.against_first(compared)
             if contrasts:
                 parts.append(significance.table_html(contrasts, whose(contrasts[0].reference)))
             left = len(compared) - 1 - len(contrasts)
             if left > 0:
                 parts.append(
-                    f"<p>{left} of {escape(title)}'s rows cannot be compared: at their image size other classes "
+                    f"<p>{left} of {escape(data.title)}'s rows cannot be compared: at their image size other classes "
                     "are left in the masks.</p>"
                 )
     return "".join(parts)
@@ -53,7 +54,7 @@ def differences_html(paths: Sequence[Path], groups: Sequence[Sequence[str]]) -> 
 def inside_html(paths: Sequence[Path]) -> str:
     """For each dataset of `paths`, folded: classes, subsets, cost, calibration and subgroups, or those of masks."""
     parts = []
-    for mine in by_title(paths).values():
+    for _, mine in by_data(paths):
         first = result.read(mine[0])
         inside = mask_breakdown.all_html if first.masks else breakdown.all_html
         parts.append(inside(mine, whose(first)))
@@ -77,8 +78,8 @@ def shots_html(paths: Sequence[Path], title: str) -> str:
         f"{found[0].metric} by number of {by}, {mean}its 95 % interval over test patients{luck}.",
         title,
     )
-    for name in dict.fromkeys(map(significance.label, found)):
-        mine = {record.shots: record for record in found if significance.label(record) == name}
+    for name, series in significance.few_shot_series(found):
+        mine = {record.shots: record for record in series}
         note = significance.row_note(mine.get(None) or next(iter(mine.values()))) if of_masks else "linear probe"
         cells = [html_table.name_cell(name, note), *(_shots_cell(mine.get(n)) for n in shots)]
         lines.append(f"<tr>{''.join(cells)}</tr>")

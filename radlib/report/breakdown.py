@@ -72,7 +72,7 @@ def cost_html(results: Sequence[Result], title: str) -> str:
     caption = (
         f"{title}. Images encoded in that run (none where features lay in the cache) and the seconds it took; seconds "
         "to fit heads or to train, choice and refit included; numbers that were fitted, the chosen head's included; "
-        f"largest memory while fitting. On {results[0].device}."
+        f"largest memory while fitting. On {' and '.join(dict.fromkeys(each.device for each in results))}."
     )
     columns = ["Row", "Images encoded", "Encoding, s", "Fitting, s", "Trained parameters", "Memory, MB"]
     lines = html_table.head(columns, caption)

@@ -82,7 +82,8 @@ def counts_html(printed: pd.DataFrame, cohorts: Sequence[Cohort]) -> str:
     for cohort in cohorts:
         known = by_name.get(cohort.name)
         images = None if known is None else int(known["images"])
-        title = cohort.name if known is None else str(known["title"])
+        folder = cohort.dataset.title if cohort.dataset else cohort.name
+        title = folder if known is None else str(known["title"])
         if cohort.dataset is None:
             cells = [html_table.name_cell(title, "not opened: " + cohort.missing)]
             cells += [html_table.number_cell(images, decimals=0)] + [html_table.number_cell(None)] * 5

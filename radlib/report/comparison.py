@@ -1,16 +1,17 @@
 """The table a page shows: the paper's number, what was measured on the paper's own data, and what this run measured."""
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Hashable, Iterable
+from dataclasses import dataclass, replace
+from itertools import zip_longest
+from typing import Any
 
 import pandas as pd
 
 from radlib.evaluate.segmentation_task import Schedule
 from radlib.models.backbones import spec
-from radlib.report import html_table
+from radlib.report import html_table, labels, result
 from radlib.report.mask_experiment import PAPER_SIZE
-from radlib.report.result import ORIGIN_WORDS as ORIGIN_WORDS  # pages say it through this module
-from radlib.report.result import Protocol, Result
+from radlib.report.result import ORIGIN_WORDS, DataUsed, Protocol, Result
 from radlib.report.result_cell import few_resamples, measured_cell
 
 LEGEND = (
@@ -60,65 +61,55 @@ class Row:
 
 
 def rows(
-    printed: pd.DataFrame, dataset: str, published: list[Result], this_run: list[Result], protocol: str = "linear_probe"
+    printed: pd.DataFrame,
+    data: DataUsed,
+    published: list[Result],
+    this_run: list[Result],
+    protocol: str = "linear_probe",
 ) -> list[Row]:
-    """Rows of `dataset`: the paper's in its order, each followed by ours that stand beside it, the rest, the controls.
+    """Rows of `data`: the paper's in its order, each followed by ours that stand beside it, the rest, the controls.
 
-    `printed` is the paper's table (see `radlib.paper`), of one protocol; Results of another dataset, protocol or test
-    subset are left to other tables.
+    `printed` is the paper's table (see `radlib.paper`), of one protocol. Results of other data (see
+    `DataUsed.is_comparable` for the published ones), another protocol or test subset are left to other tables.
     """
-    ours: dict[str, dict[str, Result]] = {}
-    for key, results in (("published", published), ("this_run", this_run)):
-        for found in results:
-            if _belongs(found, dataset) and found.protocol == protocol and not found.control:
-                ours.setdefault(found.backbone.id, {})[key] = found
+    ours = _pairs(data, published, this_run, protocol)
     out = []
-    for line in printed[printed["dataset"] == dataset].to_dict("records"):
+    for line in printed[printed["dataset"] == data.dataset].to_dict("records"):
         name, number = line["backbone"], line["auroc"]
-        have = ours.pop(name, {})
-        out.append(
-            Row(line["method"], line["architecture"], name, number, True, have.get("published"), have.get("this_run"))
-        )
+        for have in ours.pop(name, [(None, None)]):
+            out.append(Row(line["method"], line["architecture"], name, number, True, *have))
         for beside in [other for other in ours if STANDS_BESIDE.get(other) == name]:
-            have = ours.pop(beside)
-            title = next(iter(have.values())).backbone.called
-            out.append(Row(NOT_PRINTED, title, beside, number, False, have.get("published"), have.get("this_run")))
-    for name, have in ours.items():
-        title = next(iter(have.values())).backbone.called
-        out.append(Row(NOT_PRINTED, title, name, None, False, have.get("published"), have.get("this_run")))
-    return out + _control_rows(dataset, published, this_run)
+            out += [Row(NOT_PRINTED, _called(have), beside, number, False, *have) for have in ours.pop(beside)]
+    for name, pairs in ours.items():
+        out += [Row(NOT_PRINTED, _called(have), name, None, False, *have) for have in pairs]
+    return labelled(out + _control_rows(data, published, this_run))
 
 
-def method_rows(printed: pd.DataFrame, dataset: str, published: list[Result], this_run: list[Result]) -> list[Row]:
-    """Rows of `dataset` in a table whose rows are methods (Table 8): the paper's, each followed by ours, the controls.
+def method_rows(printed: pd.DataFrame, data: DataUsed, published: list[Result], this_run: list[Result]) -> list[Row]:
+    """Rows of `data` in a table whose rows are methods (Table 8): the paper's, each followed by ours, the controls.
 
     The paper's number is of its one backbone; ours of another stand beside it.
     """
-    out = []
-    for line in printed[printed["dataset"] == dataset].to_dict("records"):
-        ours: dict[str, dict[str, Result]] = {}
-        for key, results in (("published", published), ("this_run", this_run)):
-            for found in results:
-                if _belongs(found, dataset) and found.protocol == line["protocol"] and not found.control:
-                    ours.setdefault(found.backbone.id, {})[key] = found
-        have = ours.pop(line["backbone"], {})
+    out, shown = [], []
+    for line in printed[printed["dataset"] == data.dataset].to_dict("records"):
+        ours = _pairs(data, published, this_run, line["protocol"])
         number, name = line["auroc"], spec(line["backbone"]).title
-        out.append(
-            Row(name, line["method"], line["protocol"], number, True, have.get("published"), have.get("this_run"))
-        )
-        for have in ours.values():
-            name = next(iter(have.values())).backbone.called
-            out.append(
-                Row(name, line["method"], line["protocol"], number, False, have.get("published"), have.get("this_run"))
-            )
-    return out + _control_rows(dataset, published, this_run)
+        for have in ours.pop(line["backbone"], [(None, None)]):
+            out.append(Row(name, line["method"], line["protocol"], number, True, *have))
+        for pairs in ours.values():
+            out += [Row(_called(have), line["method"], line["protocol"], number, False, *have) for have in pairs]
+        shown.append(line["protocol"])
+    for protocol, words in PROTOCOL_WORDS.items():
+        for pairs in _pairs(data, published, this_run, protocol).values() if protocol not in shown else ():
+            out += [Row(_called(have), words, protocol, None, False, *have) for have in pairs]
+    return labelled(out + _control_rows(data, published, this_run))
 
 
 def ladder_rows(published: list[Result]) -> list[Row]:
     """Published Results of one dataset on all its test images as rows by method, the controls last."""
     order = list(PROTOCOL_WORDS)
     shown = sorted(published, key=lambda found: (bool(found.control), order.index(found.protocol)))
-    return [
+    table = [
         Row(
             CONTROL if found.control else found.backbone.called,
             control_title(found) if found.control else PROTOCOL_WORDS[found.protocol],
@@ -130,22 +121,70 @@ def ladder_rows(published: list[Result]) -> list[Row]:
         )
         for found in shown
     ]
+    return labelled(table)
 
 
-def _belongs(found: Result, dataset: str) -> bool:
-    return dataset in (found.data.dataset, found.data.title) and found.scored == "all" and found.protocol != "few_shot"
+Pair = tuple[Result | None, Result | None]  # published, of this run
 
 
-def _control_rows(dataset: str, published: list[Result], this_run: list[Result]) -> list[Row]:
-    ours: dict[str, dict[str, Result]] = {}
-    for key, results in (("published", published), ("this_run", this_run)):
-        for found in results:
-            if _belongs(found, dataset) and found.control:
-                ours.setdefault(control_title(found), {})[key] = found
-    return [
-        Row(CONTROL, title, title, None, False, have.get("published"), have.get("this_run"))
-        for title, have in ours.items()
-    ]
+def pairs_by(
+    key: Callable[[Result], Hashable], data: DataUsed, published: Iterable[Result], this_run: Iterable[Result]
+) -> dict[Any, list[Pair]]:
+    """Published Results that belong beside `data` and this run's on `data`, in pairs of one `key`.
+
+    Where a key has several of either, the n-th stands beside the n-th: none is lost.
+    """
+    both: dict[Any, tuple[list[Result], list[Result]]] = {}
+    for found in published:
+        if found.data.is_comparable(data):
+            both.setdefault(key(found), ([], []))[0].append(found)
+    for found in this_run:
+        if found.data.key == data.key:
+            both.setdefault(key(found), ([], []))[1].append(found)
+    return {name: list(zip_longest(*lists)) for name, lists in both.items()}
+
+
+def elsewhere(published: list[Result], this_run: list[Result]) -> list[DataUsed]:
+    """The data of `published` that belong beside none of this run's: they have a section of their own."""
+    here = result.datasets(this_run)
+    return [data for data in result.datasets(published) if not any(map(data.is_comparable, here))]
+
+
+def _pairs(data: DataUsed, published: list[Result], this_run: list[Result], protocol: str) -> dict[str, list[Pair]]:
+    """Pairs by backbone of one `protocol`, no controls."""
+    mine = ([found for found in results if _counts(found) and found.protocol == protocol and not found.control]
+            for results in (published, this_run))  # fmt: skip
+    return pairs_by(lambda found: found.backbone.id, data, *mine)
+
+
+def _counts(found: Result) -> bool:
+    return found.scored == "all" and found.protocol != "few_shot"
+
+
+def _control_rows(data: DataUsed, published: list[Result], this_run: list[Result]) -> list[Row]:
+    mine = ([found for found in results if _counts(found) and found.control] for results in (published, this_run))
+    pairs = pairs_by(lambda found: (found.control, found.backbone.id), data, *mine)
+    shown = [(control_title(_either(have)), have) for each in pairs.values() for have in each]
+    return [Row(CONTROL, title, title, None, False, *have) for title, have in shown]
+
+
+def _either(have: Pair) -> Result:
+    return next(found for found in have if found)
+
+
+def _called(have: Pair) -> str:
+    return _either(have).backbone.called
+
+
+def labelled(table: list[Row]) -> list[Row]:
+    """`table` with what sets rows of one name apart in their titles (see `labels.marks`)."""
+    marks = labels.marks([(row.method, row.title) for row in table], [row.published or row.this_run for row in table])
+    return [replace(row, title=f"{row.title}, {mark}") if mark else row for row, mark in zip(table, marks, strict=True)]
+
+
+def this_run_of(data: DataUsed) -> str:
+    """What the column of a page's own run on `data` is called."""
+    return f"This run: {ORIGIN_WORDS[data.origin]}"
 
 
 def control_title(found: Result) -> str:
@@ -156,7 +195,7 @@ def control_title(found: Result) -> str:
 def table_html(
     table: list[Row],
     title: str,
-    this_run: str,
+    this_run: str = "This run",
     metric: str = "macro AUROC",
     other: tuple[str, str] = (SAME_ARCHITECTURE, "other weights"),
     more: str = "",
@@ -172,7 +211,7 @@ def table_html(
     known = [*published, *(row.this_run for row in table if row.this_run)]
     of_paper = any(found.data.origin == "paper" for found in known)
     of_printed = any(row.paper is not None for row in table)
-    here = "On the paper's images" if all(found.data.origin == "paper" for found in published) else "On these images"
+    here = "On the paper's images" if all(found.data.origin == "paper" for found in published) else "Published here"
     columns: list[tuple[str, Callable[[Row], str]]] = []
     if of_printed:
         columns.append(("Paper", _paper_cell))
@@ -201,14 +240,14 @@ def table_html(
 
 def variants_html(results: list[Result], caption: str) -> str:
     """Each backbone and classifier as one line: AUROC on every test subset, per class, and what validation chose."""
-    whole = {(found.backbone.id, found.protocol, found.control): found for found in results if found.scored == "all"}
-    without = {(found.backbone.id, found.protocol, found.control): found for found in results if found.scored != "all"}
-    first = next(iter(whole.values()))
+    whole = [found for found in results if found.scored == "all"]
+    without = {found.model_copy(update={"scored": "all"}).cell: found for found in results if found.scored != "all"}
+    first = whole[0]
     head = ["Backbone and classifier", f"All {first.n_images:,} test images"]
     if without:
         head.append(f"Without relatives: {next(iter(without.values())).n_images:,}")
     lines = html_table.head([*head, *first.per_class], caption)
-    for key, found in sorted(whole.items()):
+    for found in sorted(whole, key=lambda each: (each.backbone.id, each.protocol, each.control)):
         chosen = ", ".join(
             f"{name.replace('_', ' ')} {value:g}" if isinstance(value, float) else value
             for name, value in found.chosen.items()
@@ -220,7 +259,7 @@ def variants_html(results: list[Result], caption: str) -> str:
             ),
             measured_cell(found),
         ]
-        cells += [measured_cell(without.get(key))] if without else []
+        cells += [measured_cell(without.get(found.cell))] if without else []
         cells += [html_table.number_cell(value) for value in found.per_class.values()]
         lines.append(f"<tr>{''.join(cells)}</tr>")
     return "\n".join([*lines, html_table.TAIL])

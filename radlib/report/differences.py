@@ -214,7 +214,7 @@ def of_results(published: Sequence[Path], this_run: Sequence[Path]) -> list[Effe
     few = [each for each in map(result.read, this_run) if each.protocol == "few_shot" and each.draws]
     few = [each for each in few if each.scored == "all" and each.backbone.id != "vits14_random"]
     for each in few:
-        if each.shots == min(other.shots or 0 for other in few if other.data.title == each.data.title):
+        if each.shots == min(other.shots or 0 for other in few if other.data.key == each.data.key):
             spread = f"draws from {min(each.draws):.3f} to {max(each.draws):.3f}"
             of = f"{_of(each)}, {each.shots} a class; {spread}"
             found.append(Effect("few-shot-draw", of, each.metric, each.value, each.draws[0]))

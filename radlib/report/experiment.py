@@ -1,6 +1,7 @@
 """What the notebooks that classify share: their parameters, the datasets they open, and the checks at the door."""
 
-from collections.abc import Callable, Mapping
+import filecmp
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Literal, TypeVar
@@ -15,7 +16,7 @@ from radlib.errors import RadlibError
 from radlib.evaluate import cases
 from radlib.evaluate.cases import Cases
 from radlib.evaluate.probe import open_cohort
-from radlib.models import backbones, runtime
+from radlib.models import backbones, own_weights, runtime
 from radlib.report import result
 from radlib.report.parameters import Pixels, Seed, list_of_names, validated
 from radlib.report.result import BackboneUsed, Record
@@ -61,7 +62,7 @@ def checked(
     runtime.name(settings.device)
     if settings.split_file and len(settings.datasets) > 1:
         raise RadlibError("Parameter 'split_file' is of one dataset; name one in 'datasets'.")
-    return settings.model_copy(update={"backbones": rows})
+    return settings.model_copy(update={"backbones": tuple(dict.fromkeys(rows))})
 
 
 @dataclass(frozen=True)
@@ -153,9 +154,24 @@ def begin(dataset: Dataset, settings: Settings, table: str) -> Experiment:
         raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
     folder = Path(settings.results_dir or f"results/{dataset.origin}")
     result.make_folder(folder, table)
-    for name in settings.backbones:  # a row whose weights cannot be had is told before others cost minutes
-        backbones.fetch_weights(name)
+    fetch_weights(settings.backbones)
     return Experiment(dataset, whole, settings, table, folder)
+
+
+def fetch_weights(names: Sequence[str]) -> None:
+    """Check that the weights of every backbone of `names` are on this machine, before any of them is used.
+
+    Raises RadlibError for weights that cannot be had, and for two files of the same content: their rows would be one.
+    """
+    seen: list[tuple[Path, str]] = []
+    for name in names:
+        backbones.fetch_weights(name)
+        if name.startswith("file:"):
+            path, network = own_weights.parts(name)
+            for other, its_network in seen:
+                if network == its_network and filecmp.cmp(path, other, shallow=False):
+                    raise RadlibError(f"{path} is a copy of {other}; name only one of them in 'backbones'.")
+            seen.append((path, network))
 
 
 def used(backbone: backbones.Backbone, runs_on: str) -> BackboneUsed:

@@ -46,7 +46,7 @@ def measure(dataset: Dataset, settings: FewShot, progress: bool = True) -> list[
     shots = _shots(begun, settings)
     rows = []
     for name in settings.backbones:
-        backbone = backbones.load(name, settings.image_size, settings.seed)
+        backbone = backbones.load(name, settings.image_size, settings.seed, settings.backbones)
         frozen = features.extract(dataset, backbone, settings.device, progress=progress)
         inputs = {part: begun.whole.mean(values) for part, values in frozen.linear_inputs().items()}
         cost = {"features": frozen.seconds, "images_encoded": float(frozen.computed)}

@@ -82,7 +82,7 @@ def measure_tuned(begun: Experiment, settings: FineTuning, progress: bool = True
     images = squares(begun.dataset, settings.training_size, progress=progress)
     for name in settings.backbones:
         for method in settings.methods:
-            backbone = backbones.load(name, settings.training_size, settings.seed)
+            backbone = backbones.load(name, settings.training_size, settings.seed, settings.backbones)
             schedule = Schedule(
                 method=method,
                 epochs=settings.tuned_epochs,

@@ -8,7 +8,7 @@ from typing import Literal, get_args
 
 from radlib import paper
 from radlib.models import backbones, segmenters
-from radlib.report import html_table, result, significance
+from radlib.report import html_table, labels, result, significance
 from radlib.report.chips import strip
 from radlib.report.result import Result
 from radlib.report.result_cell import measured_cell
@@ -65,7 +65,7 @@ class Entry:
     def test(self) -> tuple[object, ...]:
         """What two entries must share to stand on one ladder: metric, test images and number of shots."""
         found = self.found
-        images = (found.data.fingerprint, found.data.split_sha256, found.scored, found.shots) if found else ()
+        images = (found.data.key, found.scored, found.shots) if found else ()
         return self.kind, self.dataset, self.metric, images
 
 
@@ -94,8 +94,18 @@ def measured(path: Path, published: bool = False) -> Entry:
     return Entry(kind, found.data.title, row, note, method, (words(found.table),), found.metric, found.value, found)
 
 
+def described(results: Sequence[Result]) -> list[tuple[str, str]]:
+    """The label of each Result, and a note that sets it apart from the others: method, shots, size, settings."""
+    names = [significance.label(found) for found in results]
+    notes = [[*([] if found.masks else [METHOD_WORDS[found.protocol]]), *_notes(found)] for found in results]
+    marks = labels.marks([(name, *note) for name, note in zip(names, notes, strict=True)], results)
+    return [
+        (name, ", ".join(filter(None, (*note, mark)))) for name, note, mark in zip(names, notes, marks, strict=True)
+    ]
+
+
 def _notes(found: Result) -> list[str]:
-    """What tells a Result's row from others of the same name."""
+    """What may set a Result's row apart from others of the same name."""
     notes = ["control: should know nothing"] if found.control else []
     if found.shots:
         one, more = ("image", "images") if found.masks else ("patient a class", "patients a class")
@@ -113,14 +123,34 @@ def words(table: str) -> str:
 
 
 def merged(entries: Sequence[Entry]) -> list[Entry]:
-    """`entries` without second copies: a number that several tables bear is one entry that names them all."""
+    """`entries` without second copies: a number that several tables have is one entry that names them all.
+
+    Entries that would still look alike get notes that set them apart: other weights, another seed, other data.
+    """
     copies: dict[tuple[object, ...], list[Entry]] = {}
     for each in entries:
-        copies.setdefault((each.test, each.row, each.note, each.method, each.value), []).append(each)
-    return [
-        replace(same[0], tables=tuple(dict.fromkeys(name for each in same for name in each.tables)))
-        for same in copies.values()
-    ]
+        cell = each.found.cell if each.found else ""
+        copies.setdefault((each.test, each.row, each.note, each.method, each.value, cell), []).append(each)
+    return _set_apart(
+        [
+            replace(same[0], tables=tuple(dict.fromkeys(name for each in same for name in each.tables)))
+            for same in copies.values()
+        ]
+    )
+
+
+def _set_apart(entries: Sequence[Entry]) -> list[Entry]:
+    """`entries` with what sets data of one title apart in `dataset`, and rows of one name in `note`."""
+    out = []
+    for kind in KINDS:
+        mine = [each for each in entries if each.kind == kind]
+        titles = iter(labels.titles([each.found.data for each in mine if each.found]))
+        mine = [replace(each, dataset=next(titles)) if each.found else each for each in mine]
+        names = [(each.dataset, each.row, each.note, each.method, each.metric) for each in mine]
+        marks = labels.marks(names, [each.found for each in mine])
+        notes = [", ".join(filter(None, (each.note, mark))) for each, mark in zip(mine, marks, strict=True)]
+        out += [replace(each, note=note) for each, note in zip(mine, notes, strict=True)]
+    return out
 
 
 def at_hand(folders: Sequence[Path | str]) -> list[Entry]:

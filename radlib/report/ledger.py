@@ -13,7 +13,7 @@ from radlib.evaluate import inference
 from radlib.evaluate.inference import holm
 from radlib.models.segmenters import SCRATCH
 from radlib.paper.claims import Claim, Key, judge
-from radlib.report import result, scoring
+from radlib.report import labels, result, scoring
 from radlib.report.blocks import whose
 from radlib.report.result import Result
 from radlib.report.significance import THRESHOLD, label, row_note, same_images, same_truth, too_few
@@ -65,8 +65,8 @@ def measure(claim: Claim, paths: Sequence[Path]) -> list[Measured]:
             and found.scored == "all" and not found.left_out
             and (not claim.names_datasets or found.data.dataset in claim.datasets)]  # fmt: skip
     pairs: dict[tuple[Path, Path], bool] = {}
-    for title in dict.fromkeys(found.data.title for _, found in mine):
-        here = [(path, found) for path, found in mine if found.data.title == title]
+    for data in result.datasets(found for _, found in mine):
+        here = [(path, found) for path, found in mine if found.data.key == data.key]
         for part in claim.within:
             subjects, same_subjects = _rows(here, claim, claim.subject, part)
             others, same_others = _rows(here, claim, claim.against, part)
@@ -159,7 +159,9 @@ def claim_html(claim: Claim, published: Sequence[Path], this_run: Sequence[Path]
             parts.append(
                 _line(title, "", "no two rows that it compares are at hand for the same test images at one size")
             )
-        lines = [_line(title, each.finding, _sentence(claim, each)) for each in found]
+        names = labels.titles([each.subject.data for each in found])
+        lines = [_line(title, each.finding, _sentence(claim, each, name))
+                 for each, name in zip(found, names, strict=True)]  # fmt: skip
         parts += lines if len(lines) < 2 else [_folded(title, found, lines)]
     return "\n".join([*parts, "</section>"])
 
@@ -173,7 +175,8 @@ def _folded(title: str, found: Sequence[Measured], lines: Sequence[str]) -> str:
     )
 
 
-def _sentence(claim: Claim, found: Measured) -> str:
+def _sentence(claim: Claim, found: Measured, data: str) -> str:
+    """One comparison in words; `data` is what its dataset is called here."""
     shots = f", {found.subject.shots} patients a class" if found.subject.shots else ""
     rows = [f"{label(each)} ({row_note(each)})" for each in (found.subject, found.other)]
     other = "" if found.same_weights else " Not the paper's weights."
@@ -186,7 +189,7 @@ def _sentence(claim: Claim, found: Measured) -> str:
     if too_few(found.subject):
         other += f" Only {found.subject.n_patients} patients: the interval is too narrow for a verdict."
     return (
-        f"{whose(found.subject)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
+        f"{whose(found.subject, data)}{shots}: {rows[0]} {found.subject.value:.3f}, {rows[1]} {found.other.value:.3f}; "
         f"{found.difference:+.3f} [{found.interval.low:+.3f}, {found.interval.high:+.3f}], {basis}.{other}"
     )
 

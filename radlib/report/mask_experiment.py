@@ -16,7 +16,7 @@ from radlib.errors import RadlibError, unknown_name
 from radlib.evaluate.segmentation import LEARNING_RATES, Schedule, Split
 from radlib.evaluate.soft_dice import Loss
 from radlib.models import backbones, decoders, runtime, segmenters, unet
-from radlib.report import result
+from radlib.report import experiment, result
 from radlib.report.experiment import Settings
 from radlib.report.parameters import Pixels, list_of_names, validated
 from radlib.report.result import Segmenter
@@ -97,7 +97,7 @@ def checked(model: type[Given], given: Mapping[str, object]) -> Given:
     runtime.name(settings.device)
     if settings.split_file and len(settings.datasets) > 1:
         raise RadlibError("Parameter 'split_file' is of one dataset; name one in 'datasets'.")
-    return settings.model_copy(update={"backbones": tuple(rows)})
+    return settings.model_copy(update={"backbones": tuple(dict.fromkeys(rows))})
 
 
 def default_backbones() -> tuple[str, ...]:
@@ -133,8 +133,7 @@ def begin(dataset: Dataset, settings: Segmenting, table: str) -> MaskExperiment:
     if len(set(tested)) < 2:
         raise RadlibError(f"{dataset.root}: one patient is in test; an interval over patients needs at least two.")
     result.make_folder(folder, table)
-    for name in settings.backbones if settings.decoders else ():
-        backbones.fetch_weights(name)
+    experiment.fetch_weights(settings.backbones if settings.decoders else ())
     check_foreground(masks_of(begun, settings.image_size), dataset.samples, dataset.classes)
     return begun
 

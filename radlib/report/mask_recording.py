@@ -53,6 +53,7 @@ def record(experiment: MaskExperiment, rows: Sequence[Row], split: Split) -> lis
     scans = list(dict.fromkeys(samples["image"]))
     cases = samples["image"].map({name: k for k, name in enumerate(scans)}).to_numpy(np.int64)
     named = _scan_names(experiment, scans) if "slice" in samples else ()
+    data = data_used(dataset, settings.data_note)
     paths = []
     for row in rows:
         arrays = {
@@ -74,7 +75,7 @@ def record(experiment: MaskExperiment, rows: Sequence[Row], split: Split) -> lis
             n_images=len(split.test),
             n_patients=len(np.unique(patients)),
             seed=settings.seed,
-            data=data_used(experiment.dataset, settings.data_note),
+            data=data,
             backbone=row.backbone,
             chosen={"learning_rate": row.learning_rates[0]} if len(set(row.learning_rates)) == 1 else {},
             chosen_how=row.chosen_how,

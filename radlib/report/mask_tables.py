@@ -1,9 +1,6 @@
 """What the pages of segmentation show: the paper's score of a row, and what was measured, with how it was measured."""
 
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import replace
-from itertools import zip_longest
 from pathlib import Path
 
 import pandas as pd
@@ -11,24 +8,25 @@ import pandas as pd
 from radlib.models import backbones, segmenters
 from radlib.report import comparison, result, significance
 from radlib.report.account import SAID_OF_ORIGIN, with_interval
-from radlib.report.blocks import by_title
+from radlib.report.blocks import by_data
 from radlib.report.comparison import NOT_PRINTED, Row
 from radlib.report.mask_experiment import PAPER_SIZE
-from radlib.report.result import Result
+from radlib.report.result import DataUsed, Result
 
 METRIC = "mean of Dice and Jaccard over foreground classes, all pixels together,"
 OTHER = "another encoder under the same decoder"
 
 
-def rows(printed: pd.DataFrame, dataset: str, published: list[Result], this_run: list[Result]) -> list[Row]:
-    """Rows of `dataset` (its id or title): the paper's in its order, below each what was measured of it, then the rest.
+def rows(printed: pd.DataFrame, data: DataUsed, published: list[Result], this_run: list[Result]) -> list[Row]:
+    """Rows of `data`: the paper's in its order, below each what was measured of it, then the rest.
 
     `printed` is the paper's Table 6, 7 or 9. A network from scratch, or the paper's encoder and decoder, is the paper's
     row. Another encoder that began as DINOv2 stands beside the paper's first DINOv2 row of the same segmenter and,
     where the table tells sizes apart, size; encoders of other kinds stand at the end, without a number of the paper.
+    Results of other data are left out (see `DataUsed.is_comparable` for the published ones).
     """
-    sized = "image_size" in printed
-    ours = _groups(dataset, published, this_run, sized)
+    dataset, sized = data.dataset, "image_size" in printed
+    ours = _groups(data, published, this_run, sized)
     out: list[Row] = []
     taken: set[tuple[object, ...]] = set()
     for line in printed[printed["dataset"] == dataset].to_dict("records"):
@@ -56,49 +54,36 @@ def rows(printed: pd.DataFrame, dataset: str, published: list[Result], this_run:
         taken.update(beside)
     for key in [key for key in ours if key not in taken]:
         out += [_row(have, None, f"{NOT_PRINTED}; {_note(*have)}", sized) for have in ours[key]]
-    return _told_apart(out)
-
-
-def _told_apart(table: list[Row]) -> list[Row]:
-    """`table` with what tells rows of one title apart in their titles: who was left out, or the size in px."""
-    shared = [title for title, n in Counter(row.title for row in table).items() if n > 1]
-    out = []
-    for row in table:
-        found = row.published or row.this_run
-        if row.title in shared and found:
-            mark = f"without {', '.join(found.left_out)}" if found.left_out else f"{found.backbone.image_size} px"
-            row = replace(row, title=f"{row.title}, {mark}")
-        out.append(row)
-    return out
+    return comparison.labelled(out)
 
 
 def _groups(
-    dataset: str, published: list[Result], this_run: list[Result], sized: bool
-) -> dict[tuple[object, ...], list[tuple[Result | None, Result | None]]]:
+    data: DataUsed, published: list[Result], this_run: list[Result], sized: bool
+) -> dict[tuple[object, ...], list[comparison.Pair]]:
     """Pairs of published and this run's Results by segmenter, backbone, size and what was left out.
 
     Where sizes tell no rows apart, size is 0 and the largest published stands beside the largest of this run.
     """
-    both: dict[tuple[object, ...], tuple[list[Result], list[Result]]] = {}
-    for which, results in enumerate((published, this_run)):
-        for found in sorted(results, key=lambda each: -each.backbone.image_size):
-            if dataset in (found.data.dataset, found.data.title) and found.masks and not found.draws:
-                size = found.backbone.image_size if sized else 0
-                key = (found.protocol, found.backbone.id, size, found.left_out)
-                both.setdefault(key, ([], []))[which].append(found)
+
+    def key(found: Result) -> tuple[object, ...]:
+        return found.protocol, found.backbone.id, found.backbone.image_size if sized else 0, found.left_out
+
+    mine = (sorted((found for found in results if found.masks and not found.draws),
+                   key=lambda each: -each.backbone.image_size) for results in (published, this_run))  # fmt: skip
+    pairs = comparison.pairs_by(key, data, *mine)
     order = {name: place for place, name in enumerate(result.SEGMENTERS)}
     known = {name: place for place, name in enumerate(backbones.names())}
-    keys = sorted(both, key=lambda key: (order[key[0]], known.get(str(key[1]), len(known)), key[2], key[3]))  # type: ignore[index]
-    return {key: list(zip_longest(*both[key])) for key in keys}
+    keys = sorted(pairs, key=lambda key: (order[key[0]], known.get(key[1], len(known)), *key[1:]))
+    return {key: pairs[key] for key in keys}
 
 
-def _row(have: tuple[Result | None, Result | None], paper: float | None, note: str, sized: bool) -> Row:
+def _row(have: comparison.Pair, paper: float | None, note: str, sized: bool) -> Row:
     found = next(one for one in have if one)
     return Row(NOT_PRINTED, significance.label(found, sized), found.backbone.id, paper, False, *have, note)
 
 
 def _began_as_dinov2(backbone: object) -> bool:
-    return backbone != "scratch" and backbones.spec(str(backbone)).pretraining.startswith("DINOv2")
+    return backbone in backbones.names() and backbones.spec(str(backbone)).pretraining.startswith("DINOv2")
 
 
 def _printed(printed: pd.DataFrame, dataset: str, backbone: object) -> bool:
@@ -118,7 +103,7 @@ def _note(published: Result | None, this_run: Result | None, paper_size: int | N
     return "; ".join(parts)
 
 
-def table_html(table: list[Row], title: str, this_run: str) -> str:
+def table_html(table: list[Row], title: str, this_run: str = "This run") -> str:
     """`table` as `comparison.table_html`, with what few patients do to its intervals said below it."""
     measured = [found for row in table for found in (row.published, row.this_run) if found]
     few = sorted({found.n_patients for found in measured if significance.too_few(found)})
@@ -132,8 +117,8 @@ def table_html(table: list[Row], title: str, this_run: str) -> str:
 def reading(published: Sequence[Path], this_run: list[Result]) -> str:
     """Markdown: what the Results at hand allow to conclude, and what not."""
     said = []
-    for title, mine in by_title(published).items():
-        compared = significance.comparable(mine, title, result.SEGMENTERS)
+    for data, mine in by_data(published):
+        compared = significance.comparable(mine, result.SEGMENTERS)
         if len(compared) < 2:
             continue
         # The best row beside the best of another method, where there is one: the same at two sizes is not the question.
@@ -144,7 +129,7 @@ def reading(published: Sequence[Path], this_run: list[Result]) -> str:
         contrasts = significance.against_first([rivals[-1], first])
         real = "the paper's own images" if best.data.origin == "paper" else "real images, not split as the paper's"
         said.append(
-            f"- On {title}, {real}, {best.n_images:,} test images of {best.n_patients} patients, "
+            f"- On {data.title}, {real}, {best.n_images:,} test images of {best.n_patients} patients, "
             f"*{significance.label(best)}* reaches {with_interval(best)} and *{significance.label(second)}* "
             f"{with_interval(second)}."
         )

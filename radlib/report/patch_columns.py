@@ -15,11 +15,10 @@ from radlib.models import backbones, runtime
 from radlib.models.backbones import Backbone
 from radlib.report import account, experiment, provenance
 from radlib.report.chips import strip
-from radlib.report.comparison import ORIGIN_WORDS
 from radlib.report.experiment import Cohort
 from radlib.report.mask_experiment import default_backbones
 from radlib.report.parameters import Pixels, Seed, list_of_names, mapping, validated
-from radlib.report.result import Record
+from radlib.report.result import ORIGIN_WORDS, Record
 
 KINDS = {
     "nih_chest_xray": "X-ray",
@@ -178,4 +177,4 @@ def provenance_html(column: Column, backbone: Backbone, device: str = "auto") ->
         "Commit": provenance.commit(),
         f"Weights of {backbone.spec.id}": backbone.weights_sha256,
     }
-    return account.facts_html(facts, f"{column.kind}, {column.dataset.title}")
+    return account.facts_html(facts.items(), f"{column.kind}, {column.dataset.title}")

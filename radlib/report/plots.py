@@ -1,7 +1,7 @@
 """The plots of the pages, in one style."""
 
 import textwrap
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -15,8 +15,8 @@ from radlib.evaluate.calibration import calibration
 from radlib.report import result
 from radlib.report.comparison import CONTROL, NOT_PRINTED, PROTOCOL_WORDS, Row
 from radlib.report.leaderboard import KIND_WORDS, KINDS, METRICS, Entry
-from radlib.report.result import Result
-from radlib.report.significance import label
+from radlib.report.result import ORIGIN_WORDS, DataUsed, Result
+from radlib.report.significance import few_shot_series, label
 
 # Okabe and Ito's colours, told apart with any colour vision.
 PAPER, PUBLISHED, THIS_RUN = "#000000", "#0072B2", "#D55E00"
@@ -40,28 +40,25 @@ def literal(words: str) -> str:
     return words.replace("$", r"\$")
 
 
-def auroc_intervals(table: list[Row], this_run: str) -> Figure:
-    """Paper's numbers (diamonds) and measured ones with intervals, one line a backbone.
-
-    `this_run` names the last kind of marks in the legend, e.g. "this run, stand-in data".
-    """
+def auroc_intervals(table: list[Row]) -> Figure:
+    """Paper's numbers (diamonds) and measured ones with intervals, one line a backbone."""
     with style():
         figure, axes = plt.subplots(figsize=(8, 0.36 * len(table) + 1.2), layout="constrained")
-        _intervals(axes, table, this_run)
+        _intervals(axes, table)
         axes.set_xlabel("macro AUROC on test, 95 % interval over patients")
         _legend_above(figure, [axes])
     plt.close(figure)  # the page shows what is returned; an open figure would be shown a second time
     return figure
 
 
-def mask_intervals(tables: Mapping[str, list[Row]], this_run: str) -> Figure:
-    """The paper's scores and measured ones with intervals, a panel a dataset (the title of `tables`), a line a row."""
+def mask_intervals(tables: Sequence[tuple[str, list[Row]]]) -> Figure:
+    """The paper's scores and measured ones with intervals, a panel a dataset (title and rows), a line a row."""
     with style():
-        heights = [len(table) + 1 for table in tables.values()]
+        heights = [len(table) + 1 for _, table in tables]
         figure, panels = plt.subplots(len(tables), figsize=(8, 0.46 * sum(heights) + 0.9), layout="constrained",
                                       height_ratios=heights, squeeze=False)  # fmt: skip
-        for axes, (title, table) in zip(panels[:, 0], tables.items(), strict=True):
-            _intervals(axes, table, this_run)
+        for axes, (title, table) in zip(panels[:, 0], tables, strict=True):
+            _intervals(axes, table)
             axes.set_title(literal(title), loc="left")
             axes.tick_params(axis="y", labelsize=8)
         panels[-1, 0].set_xlabel("mean of Dice and Jaccard on test, 95 % interval over patients")
@@ -70,15 +67,16 @@ def mask_intervals(tables: Mapping[str, list[Row]], this_run: str) -> Figure:
     return figure
 
 
-def _intervals(axes: Axes, table: list[Row], this_run: str) -> None:
+def _intervals(axes: Axes, table: list[Row]) -> None:
     """Diamonds of the paper and measured marks with their intervals, one line a row of `table`."""
     for y, row in enumerate(table):
         if row.paper is not None and row.same_weights:
             axes.plot(row.paper, y, "D", color=PAPER, markersize=5, label="paper")
-        marks = ((row.published, -0.13, PUBLISHED, "o", _published_words(row.published)),
-                 (row.this_run, 0.13, THIS_RUN, "s", this_run))  # fmt: skip
-        for found, shift, colour, marker, words in marks:
+        marks = ((row.published, -0.13, PUBLISHED, "o", _published_words),
+                 (row.this_run, 0.13, THIS_RUN, "s", _this_run_words))  # fmt: skip
+        for found, shift, colour, marker, words_of in marks:
             if found is not None:
+                words = words_of(found.data)
                 low, high = found.value - found.interval.low, found.interval.high - found.value
                 axes.errorbar(
                     found.value, y + shift, xerr=[[max(low, 0)], [max(high, 0)]], fmt=marker, color=colour,
@@ -91,9 +89,12 @@ def _intervals(axes: Axes, table: list[Row], this_run: str) -> None:
     axes.grid(axis="y", visible=False)
 
 
-def _published_words(found: Result | None) -> str:
-    of_masks = found is not None and found.masks is not None and found.data.origin != "paper"
-    return "real images, published here" if of_masks else "the paper's images, published here"
+def _published_words(data: DataUsed) -> str:
+    return "the paper's images, published here" if data.origin == "paper" else "real images, published here"
+
+
+def _this_run_words(data: DataUsed) -> str:
+    return f"this run: {ORIGIN_WORDS[data.origin]}"
 
 
 def _legend_above(figure: Figure, panels: Sequence[Axes]) -> None:
@@ -139,13 +140,13 @@ def few_shot(results: Sequence[Result]) -> Figure:
     """
     of_masks = results[0].masks is not None
     places = {shots: x for x, shots in enumerate([*sorted({found.shots for found in results if found.shots}), None])}
-    names = list(dict.fromkeys(label(found) for found in results))
+    rows = few_shot_series(results)
     with style():
         figure, axes = plt.subplots(figsize=(7.4, 4.4), layout="constrained")
-        for number, name in enumerate(names):
-            mine = sorted((found for found in results if label(found) == name), key=lambda found: places[found.shots])
+        for number, (name, series) in enumerate(rows):
+            mine = sorted(series, key=lambda found: places[found.shots])
             colour, mark = ROWS[number % len(ROWS)], MARKS[number % len(MARKS)]
-            x = np.array([places[found.shots] for found in mine]) + 0.06 * (number - (len(names) - 1) / 2)
+            x = np.array([places[found.shots] for found in mine]) + 0.06 * (number - (len(rows) - 1) / 2)
             y = np.array([found.value for found in mine])
             bars = np.array([[max(f.value - f.interval.low, 0), max(f.interval.high - f.value, 0)] for f in mine]).T
             axes.errorbar(x, y, yerr=bars, fmt=mark, color=colour, linestyle="-", markersize=5, capsize=2.5,
@@ -169,11 +170,12 @@ def cost_and_gain(results: Sequence[Result]) -> Figure:
     with style():
         figure, axes = plt.subplots(figsize=(7.4, 3.8), layout="constrained")
         shown = [found for found in results if found.trainable_parameters and not found.control]
+        several = len({found.backbone.id for found in shown}) > 1
         for number, found in enumerate(shown):
             low, high = found.value - found.interval.low, found.interval.high - found.value
             axes.errorbar(found.trainable_parameters, found.value, yerr=[[max(low, 0)], [max(high, 0)]],
                           fmt=MARKS[number % len(MARKS)], color=ROWS[number % len(ROWS)], markersize=6, capsize=3,
-                          label=PROTOCOL_WORDS[found.protocol])  # fmt: skip
+                          label=f"{literal(label(found))}: " * several + PROTOCOL_WORDS[found.protocol])  # fmt: skip
         axes.set_xscale("log")
         axes.set(xlabel="parameters trained, the head included", ylabel="macro AUROC on test")
         axes.legend(frameon=False)
@@ -197,7 +199,7 @@ def ladders(entries: Sequence[Entry]) -> Figure:
                 mark, colour = looks[each.kind]
                 y = lines[metric].index(each.dataset) + 0.2 * (KINDS.index(each.kind) - 1.5)
                 axes.plot(each.value, y, mark, color=colour, markersize=4, alpha=0.55, label=KIND_WORDS[each.kind])
-            axes.set_yticks(range(len(lines[metric])), lines[metric])
+            axes.set_yticks(range(len(lines[metric])), [literal(name) for name in lines[metric]])
             axes.set_ylim(len(lines[metric]) - 0.5, -0.5)
             axes.set_xlabel(f"{metric} on test")
             axes.grid(axis="y", visible=False)

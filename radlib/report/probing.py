@@ -70,7 +70,7 @@ def measure_frozen(
     """
     rows: list[Row] = []
     for number, name in enumerate(settings.backbones):
-        backbone = backbones.load(name, (sizes or {}).get(name, settings.image_size), settings.seed)
+        backbone = backbones.load(name, (sizes or {}).get(name, settings.image_size), settings.seed, settings.backbones)
         frozen = features.extract(begun.dataset, backbone, settings.device, progress=progress)
         inputs = {part: begun.whole.mean(values) for part, values in frozen.linear_inputs().items()}
         cost = {"features": frozen.seconds, "images_encoded": float(frozen.computed)}

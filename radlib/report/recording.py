@@ -1,5 +1,6 @@
 """From what was measured to Results: the same resampled patients for all rows of a table, every test subset."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,6 +73,7 @@ def _record(
     groups = groups_of(whole.samples.iloc[cases])
     shared = {"rows": cases, "labels": labels, "patients": numbers.astype(np.int64)}
     shared |= {f"group_{name}": members for name, (_, members) in groups.items()}
+    data = data_used(dataset, settings.data_note)
     paths = []
     for row in rows:
         scores = row.probe.scores[..., np.searchsorted(row.probe.test_rows, cases), :]
@@ -89,7 +91,7 @@ def _record(
             unit="image" if len(whole) == len(dataset) else "study",
             n_patients=len(patients),
             seed=settings.seed,
-            data=data_used(dataset, settings.data_note),
+            data=data,
             backbone=row.backbone,
             chosen=row.probe.head,
             chosen_how=row.chosen_how,
@@ -149,7 +151,19 @@ def data_used(dataset: Dataset, note: str) -> DataUsed:
         note=" ".join(part for part in (dataset.note, note) if part),
         fingerprint=dataset.fingerprint,
         split_sha256=splits.digest(dataset.samples),
+        truth_sha256=truth_sha256(dataset),
         classes=dataset.classes,
         images={str(name): int(n) for name, n in by_split.size().items()},
         patients={str(name): int(n) for name, n in by_split["patient"].nunique().items()},
     )
+
+
+def truth_sha256(dataset: Dataset) -> str:
+    """Sha256 of what `dataset` is scored against: its labels, image by image, and studies; or its masks."""
+    if dataset.task == "segmentation":
+        return hashlib.sha256(f"{dataset.mask_fingerprint} {dataset.mask_preparation}".encode()).hexdigest()
+    digest = hashlib.sha256(f"{dataset.labels.shape}".encode())
+    digest.update(np.ascontiguousarray(dataset.labels, dtype="<i8").tobytes())
+    if "study" in dataset.samples:
+        digest.update("\0".join(dataset.samples["study"].astype(str)).encode())
+    return digest.hexdigest()

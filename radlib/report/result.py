@@ -7,7 +7,7 @@ atomically, the JSON last, and both are checked when read.
 import hashlib
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Annotated, Literal, get_args
 
@@ -19,11 +19,16 @@ from safetensors.numpy import load, save
 from radlib import atomic, regular_file
 from radlib.errors import RadlibError
 from radlib.models import backbones
+from radlib.report import journal
 from radlib.report.parameters import list_of_names
 
 Score = Annotated[float, Field(ge=0, le=1)]
 FEW_SHOT_MASKS = "figure2_masks"  # the table of the right panel of Figure 2
 USUAL_IMAGE_SIZE = 224  # px; the paper's for classification, so file names leave it out
+LONGEST_TITLE = 40  # characters of a folder's title in a file name
+LONGEST_NAME = 180  # bytes of a file name before its digest and suffix; file systems allow 255 in all
+# What a protocol records beside its settings, and no part of the question that a Result answers.
+OUTCOMES = ("chosen", "chosen_by_draw", "learning_rate_by_draw")
 ORIGIN_WORDS = {"paper": "the paper's data", "stand-in": "stand-in data", "own": "your data"}
 MOST_BYTES = 1 << 24  # of the JSON; those of all protocols have 26 kB at most
 PUBLISHED = Path(__file__).resolve().parents[2] / "results" / "published"
@@ -37,7 +42,10 @@ class Record(BaseModel):
 
 
 class DataUsed(Record):
-    """Which images: `origin` says whether they are the paper's, simulated or the reader's own."""
+    """Which images: `origin` says whether they are the paper's, simulated or the reader's own.
+
+    `truth_sha256` is of the labels or masks (see `recording.truth_sha256`); Results of radlib 0.1 have none.
+    """
 
     dataset: str
     title: str
@@ -45,9 +53,27 @@ class DataUsed(Record):
     note: str
     fingerprint: Sha256
     split_sha256: Sha256
+    truth_sha256: Sha256 | None = None
     classes: tuple[str, ...]
     images: dict[str, int]
     patients: dict[str, int]
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """What the data are: equal for the same images, patients, split and labels, wherever they lie on disk."""
+        return self.dataset, self.fingerprint, self.split_sha256, self.truth_sha256 or ""
+
+    def is_comparable(self, other: "DataUsed") -> bool:
+        """Whether published Results on these data belong beside a run on `other`.
+
+        They do if both are copies of one of the paper's datasets and these are the paper's own images, or if both are
+        the same images, patients, split and labels. The name of a dataset or folder alone is never enough.
+        """
+        if self.origin == "paper" and self.dataset == other.dataset:
+            return True
+        truths = {self.truth_sha256, other.truth_sha256} - {None}
+        same = (self.fingerprint, self.split_sha256) == (other.fingerprint, other.split_sha256)
+        return same and len(truths) < 2
 
 
 class BackboneUsed(Record):
@@ -174,12 +200,32 @@ class Result(Record):
     record_sha256: Sha256 | None = None
 
     @property
+    def cell(self) -> str:
+        """Eight hex digits of the question this Result answers: data, weights, protocol and settings.
+
+        A rerun of the same question has the same ones. Its answer (what validation chose, values, times) does not
+        count, nor do the table, the number of resamples, the machine and the version.
+        """
+        settings = {name: value for name, value in self.hyperparameters.items() if name not in OUTCOMES}
+        question = {
+            "data": (*self.data.key, *self.data.classes),
+            "backbone": self.backbone.model_dump(exclude={"title"}),
+            "settings": settings,
+            **self.model_dump(include={"protocol", "control", "shots", "scored", "left_out", "seed", "preprocessing"}),
+        }
+        return hashlib.sha256(json.dumps(question, sort_keys=True).encode()).hexdigest()[:8]
+
+    @property
     def name(self) -> str:
-        """File name without ending; unique within a table."""
+        """File name without suffix; unique within a table: words for a reader, then `cell`.
+
+        Results of radlib 0.1, which record no digest of labels or masks, have the words alone.
+        """
         dataset = self.data.dataset
-        if dataset == "manifest":  # every reader's folder is one; its name tells them apart
-            dataset = re.sub(r"[^a-z0-9]+", "_", self.data.title.lower()).strip("_") or dataset
-        parts = [dataset, self.backbone.id.replace(":", "_"), self.protocol]
+        if dataset == "manifest":  # the title is the name of the reader's folder
+            title = re.sub(r"[\W_]+", "_", self.data.title.lower())[:LONGEST_TITLE]
+            dataset = title.strip("_") or dataset
+        parts = [dataset, re.sub(r"[^\w.-]", "_", self.backbone.id), self.protocol]
         if self.backbone.image_size not in (0, USUAL_IMAGE_SIZE):
             parts.append(f"{self.backbone.image_size}px")
         if self.protocol == "few_shot":
@@ -192,14 +238,25 @@ class Result(Record):
             parts.append("without_" + re.sub(r"[^A-Za-z0-9]+", "_", "_".join(self.left_out)))
         if self.scored != "all":
             parts.append(self.scored.replace(" ", "_"))
-        return "__".join(parts)
+        words = "__".join(parts)
+        if self.data.truth_sha256 is None:
+            return words
+        return words.encode()[:LONGEST_NAME].decode(errors="ignore") + f"__{self.cell}"
+
+
+def datasets(results: Iterable[Result]) -> list[DataUsed]:
+    """The data that `results` were measured on, each once (see `DataUsed.key`), in order of first appearance."""
+    found: dict[tuple[str, ...], DataUsed] = {}
+    for each in results:
+        found.setdefault(each.data.key, each.data)
+    return list(found.values())
 
 
 def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> Path:
     """Put `result` and its `predictions` into ``folder/<table>/``; returns the JSON's path.
 
-    The checksums in the written record are those of the predictions given and of the record itself. A record of the
-    same name is replaced.
+    The checksums in the written record are those of the predictions given and of the record itself. An earlier answer
+    to the same question (see `Result.cell`) is replaced.
     """
     content = save({name: np.ascontiguousarray(array) for name, array in predictions.items()})
     record = result.model_copy(update={"predictions_sha256": hashlib.sha256(content).hexdigest()})
@@ -211,6 +268,7 @@ def write(result: Result, predictions: dict[str, np.ndarray], folder: Path) -> P
         atomic.replace(path, (json.dumps({**fields, "record_sha256": _sum_of(fields)}, indent=1) + "\n").encode())
     except OSError as error:
         raise RadlibError(f"The result cannot be written to {target} ({error.strerror}); make room there.") from error
+    journal.note(path)
     return path
 
 

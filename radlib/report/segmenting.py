@@ -57,7 +57,7 @@ def measure(dataset: Dataset, settings: Segmenting, table: str, progress: bool =
 def loaded(settings: Segmenting) -> Iterator[Backbone]:
     """The backbones that decoders stand on, one after the other; none for networks from scratch."""
     for name in settings.backbones if settings.decoders else ():
-        yield backbones.load(name, settings.image_size, settings.seed)
+        yield backbones.load(name, settings.image_size, settings.seed, settings.backbones)
 
 
 def fit_whole(begun: MaskExperiment, kind: Segmenter, backbone: Backbone | None, progress: bool = True) -> Fit:

@@ -104,18 +104,16 @@ def _true_pixels(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
     return counts.reshape(-1, *counts.shape[-3:])[0][..., overlap.TRUE]
 
 
-def comparable(paths: Sequence[Path], dataset: str, protocols: Sequence[str]) -> list[Path]:
-    """Those of `paths` that one table compares: of `dataset` (its id, or its title for folders of the reader's), one of
-    `protocols`, all test images, no repeated draws, no control. Ordered by protocol, then as Table 2, so that the first
-    is a DINOv2 where there is one; of one backbone the smallest image first. Segmenters that were trained without some
-    patients are rows of their own.
+def comparable(paths: Sequence[Path], protocols: Sequence[str]) -> list[Path]:
+    """Those of `paths`, all of the same data, that one table compares: one of `protocols`, all test images, no repeated
+    draws, no control. Ordered by protocol, then as Table 2, so that the first is a DINOv2 where there is one; of one
+    backbone the smallest image first. Segmenters that were trained without some patients are rows of their own.
     """
     order = {name: place for place, name in enumerate(backbones.names())}
     kept: list[tuple[tuple[object, ...], Path]] = []
     for path in paths:
         found = result.read(path)
-        here = dataset in (found.data.dataset, found.data.title)
-        if here and found.protocol in protocols and found.scored == "all" and not found.draws and not found.control:
+        if found.protocol in protocols and found.scored == "all" and not found.draws and not found.control:
             place = order.get(found.backbone.id, len(order))
             size = found.backbone.image_size if found.masks else 0
             kept.append(((list(protocols).index(found.protocol), place, size, found.left_out), path))
@@ -220,3 +218,13 @@ def label(found: Result, sized: bool = True) -> str:
         decoder = f", {TITLES[found.protocol]}" if found.protocol in BLOCKS else ""
         return f"{found.backbone.called}{decoder}{f', {found.backbone.image_size} px' if sized else ''}"
     return control_title(found) if found.control else found.backbone.called
+
+
+def few_shot_series(results: Sequence[Result]) -> list[tuple[str, list[Result]]]:
+    """`results` by row, each row over its numbers of shots, with the row's label."""
+    series: dict[tuple[object, ...], list[Result]] = {}
+    for found in results:
+        row = found.backbone
+        key = found.protocol, row.id, row.weights_sha256, row.image_size, found.left_out, found.seed
+        series.setdefault(key, []).append(found)
+    return [(label(mine[0]), mine) for mine in series.values()]

@@ -221,11 +221,31 @@ def test_weights_of_the_readers_own_answer_as_the_network_they_were_saved_from(t
     else:
         save_file(trained.state_dict(), path)
     backbone = backbones.load(f"file:{path}=resnet18", image_size=64)
-    assert (backbone.spec.id, backbone.spec.title) == ("file:mine", "mine (resnet18)")
+    assert backbone.spec.id == f"file:mine=resnet18@{backbone.weights_sha256[:8]}"
+    assert backbone.spec.title == f"mine.{ending} (resnet18)"
     images = torch.randn(2, 3, 64, 64)
     with torch.inference_mode():
         expected = trained.forward_head(trained.forward_features(images), pre_logits=True)
         torch.testing.assert_close(backbone.pooled(images), expected)
+
+
+@pytest.mark.parametrize(
+    "paths, titles",
+    [
+        (["runA/checkpoint.pth", "runB/checkpoint.pth"], ["runA/checkpoint.pth", "runB/checkpoint.pth"]),
+        (["a/fold0/best.pt", "b/fold0/best.pt", "b/last.pt"], ["a/fold0/best.pt", "b/fold0/best.pt", "last.pt"]),
+        (["/x.pt", "/a/x.pt"], ["x.pt", "a/x.pt"]),
+        (["a/../x.pt", "b/x.pt"], ["/x.pt", "b/x.pt"]),
+        (["best.pt", "best.pth"], ["best.pt", "best.pth"]),
+    ],
+)
+def test_files_of_one_name_are_called_by_the_folders_that_tell_them_apart(paths, titles, tmp_path, monkeypatch):
+    (here := tmp_path / "here").mkdir()
+    monkeypatch.chdir(here)
+    names = [f"file:{path}=resnet18" for path in paths]
+    shown = [backbones.spec(name, names).title for name in names]
+    assert len(set(shown)) == len(names)
+    assert all(title.endswith(f"{end} (resnet18)") for title, end in zip(shown, titles, strict=True))
 
 
 def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) -> None:

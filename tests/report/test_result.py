@@ -103,6 +103,61 @@ def test_a_full_disk_leaves_no_half_result(make, tmp_path, monkeypatch):
     assert not list(tmp_path.rglob("*.*"))
 
 
+def of(make, **changes):
+    """A Result as pages write them now, with a digest of its labels; `changes` are of it, its data or its weights."""
+    plain = make()
+    data = plain.data.model_copy(update={"truth_sha256": "e" * 64, "origin": "own", "dataset": "manifest"})
+    parts = {"data": data, "backbone": plain.backbone}
+    for name, part in parts.items():
+        mine = {key: changes.pop(key) for key in list(changes) if key in type(part).model_fields}
+        parts[name] = part.model_copy(update=mine)
+    return plain.model_copy(update={**parts, **changes})
+
+
+ANOTHER = [  # what makes a Result an answer to another question
+    {"fingerprint": "1" * 64}, {"split_sha256": "2" * 64}, {"truth_sha256": "3" * 64}, {"classes": ("a", "c")},
+    {"dataset": "brain_tumor"}, {"weights_sha256": "4" * 64}, {"id": "dinov2_vitb14"}, {"id": "timm:a_b"},
+    {"id": "timm_a:b"}, {"image_size": 112}, {"runtime": "torch-bfloat16"}, {"protocol": "logistic_regression"},
+    {"control": "shuffled labels"}, {"shots": 4}, {"scored": "without relatives"}, {"left_out": ("p1",)}, {"seed": 1},
+    {"left_out": ("p 1",)}, {"preprocessing": "as the authors"}, {"hyperparameters": {"epochs": 3}},
+]  # fmt: skip
+
+
+def test_no_result_replaces_one_of_other_data_weights_or_settings(make, tmp_path):
+    records = [of(make), *(of(make, **changes) for changes in ANOTHER)]
+    paths = [result.write(each, SCORES, tmp_path) for each in records]
+    assert len(set(paths)) == len(records) and result.paths(tmp_path, "table04") == sorted(paths)
+    assert len({path.name.lower() for path in paths}) == len(records), "on a file system that ignores case"
+    for path, each in zip(paths, records, strict=True):
+        assert result.read(path).cell == each.cell and path.stem == each.name
+
+
+def test_a_rerun_replaces_its_own_result(make, tmp_path):
+    rerun = of(make, value=0.75, commit="later", device="another", versions={"torch": "3"}, chosen={"input": "cls4"},
+               hyperparameters={"epochs": 100, "chosen": {"input": "cls4"}}, seconds={"fit": 9.0},
+               title="ViT-S/14 of other words")  # fmt: skip
+    first = result.write(of(make, hyperparameters={"epochs": 100, "chosen": {"input": "cls1"}}), SCORES, tmp_path)
+    renamed = result.write(rerun, SCORES, tmp_path)
+    assert renamed.stem.rpartition("__")[2] == first.stem.rpartition("__")[2]
+    again = result.write(rerun.model_copy(update={"data": of(make).data}), SCORES, tmp_path)
+    assert again == first and result.read(first).value == 0.75
+
+
+@pytest.mark.parametrize("title", ["病院甲", "病院乙", "Ä", "ward", "a" * 255, "病" * 85, "..", "a/b", "x\ny", "-"])
+def test_a_folder_of_any_name_gives_a_file_name(make, tmp_path, title):
+    record = of(make)
+    record = record.model_copy(update={"data": record.data.model_copy(update={"title": title})})
+    path = result.write(record, SCORES, tmp_path)
+    assert path.parent == tmp_path / "table04" and result.read(path).data.title == title
+    assert path.name.startswith(title[:40].lower() + "__") == title.isalnum()
+
+
+def test_a_name_says_what_it_can_to_a_reader(make):
+    assert of(make, id="file:checkpoint=resnet18@0a1b2c3d", image_size=56).name.startswith(
+        "brain_tumor__file_checkpoint_resnet18_0a1b2c3d__linear_probe__56px__"
+    )
+
+
 PUBLISHED = sorted(result.PUBLISHED.rglob("*.json"))
 
 
@@ -132,7 +187,7 @@ def _check_masks(found, counts):
 @pytest.mark.parametrize("path", PUBLISHED, ids=lambda path: f"{path.parent.name}-{path.stem}")
 def test_a_published_result_is_what_scikit_learn_makes_of_its_predictions(path):
     found, arrays = result.read(path), result.read_predictions(path)
-    assert path.stem == found.name and path.parent.name == found.table
+    assert path.stem == found.name and path.parent.name == found.table, "the file that pages name below a number"
     assert not found.commit.endswith("+changes") and found.data.origin in ("paper", "own")
     assert len(arrays["rows"]) == found.n_images and len(np.unique(arrays["patients"])) == found.n_patients
     if found.masks is not None:
