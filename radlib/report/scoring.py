@@ -1,12 +1,11 @@
-"""What follows from a Result's predictions: its value, intervals and breakdowns, recomputed from the arrays beside it.
+"""What follows from a Result's predictions: its value, its interval and its breakdown, for labels and masks alike.
 
-`derived` is the one place in which these numbers come about: a run records them, and `rescore` computes them again from
-the stored predictions, so that a page shows what today's statistics say of predictions made long ago.
+`derived` is the one place in which these numbers come about; the arrays that it takes are stored beside every Result, so
+that anybody can compute them again.
 """
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,23 +15,9 @@ from radlib.evaluate import inference, overlap
 from radlib.evaluate.auroc import Ranking, per_class_auroc
 from radlib.evaluate.inference import Scored
 from radlib.evaluate.overlap import PerCase, Pooled
-from radlib.report import result
-from radlib.report.result import Interval, Masks, Result
+from radlib.report.result import Interval, Masks
 
 Arrays = Mapping[str, NDArray]
-
-
-def rescored(path: Path) -> Result:
-    """The Result at `path` with every derived number computed anew from the predictions beside it."""
-    return rescore(result.read(path), result.read_predictions(path))
-
-
-def rescore(found: Result, arrays: Arrays) -> Result:
-    """`found` with every number that follows from its predictions `arrays` computed anew."""
-    scans = list(found.masks.by_scan) if found.masks else []
-    return found.model_copy(
-        update=derived(arrays, found.data.classes, found.control, scans, found.interval.resamples, found.seed)
-    )
 
 
 def derived(
