@@ -1,7 +1,7 @@
 """What follows from a Result's predictions: its value, its interval and its breakdown, for labels and masks alike.
 
-`derived` is the one place in which these numbers come about; the arrays that it takes are stored beside every Result, so
-that anybody can compute them again.
+`derived` is the one place in which these numbers come about; the arrays that it takes are stored beside every Result,
+so that anybody can compute them again.
 """
 
 from collections.abc import Mapping, Sequence
