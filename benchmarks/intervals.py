@@ -3,7 +3,7 @@
     python benchmarks/intervals.py [--resamples 1000] [--loop 10]
 
 A cohort of the size of NIH Chest X-ray's test set: 25,596 images of 2,797 patients, 14 findings of its prevalences.
-`resampled_aurocs` resamples patients and gives the macro AUROC of each resample; the loop it is held against asks
+`inference.resampled` resamples patients and gives the macro AUROC of each resample; the loop it is held against asks
 scikit-learn for every finding of every resample, with the images' multiplicities as weights. The loop is timed over a
 few resamples and scaled up, since all of them take minutes.
 """
@@ -15,7 +15,8 @@ import time
 import numpy as np
 from sklearn.metrics import roc_auc_score
 
-from radlib.evaluate import bootstrap
+from radlib.evaluate import inference
+from radlib.evaluate.auroc import Ranking
 
 IMAGES, PATIENTS = 25_596, 2_797  # the release's test_list.txt
 # Shares of the release's 112,120 images, most frequent first (Wang et al. 2017, its table of findings).
@@ -53,7 +54,7 @@ def main() -> None:
     given = parser.parse_args()
     labels, scores, patients = cohort()
     started = time.perf_counter()
-    ours = bootstrap.resampled_aurocs(labels, {"row": scores}, patients, resamples=given.resamples, seed=0)[:, 0]
+    ours = inference.resampled({"row": Ranking(labels, scores, patients)}, resamples=given.resamples, seed=0)[:, 0]
     seconds = time.perf_counter() - started
     started = time.perf_counter()
     theirs = loop(labels, scores, patients, given.loop, 0)

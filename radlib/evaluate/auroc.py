@@ -7,14 +7,26 @@ Computed from ranks (Mann and Whitney 1947): with mid-ranks r_i of the scores, n
 The macro average is the mean over classes. Two classes: the plain AUROC of the second. More: one class
 against the rest. Multi-label: one AUROC per label. A class that lacks positives or negatives among the scored
 images has no AUROC; it is NaN in `per_class_auroc` and left out of the mean.
+
+With weights w, as a resample of patients has them (see `inference`), the AUROC of one class is
+
+    sum over positives i of w_i (weight of negatives below i + half the weight of negatives tied with i)
+    --------------------------------------------------------------------------------------------------
+                         (weight of all positives) (weight of all negatives)
+
+and its order never changes: the negatives are sorted once, each positive finds its place among them once, and every
+resample is one cumulative sum (`Ranking`). Ties are exact.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
+from scipy.stats import rankdata
 
 from radlib.errors import RadlibError
+from radlib.evaluate.inference import numbered
 
 
 def macro_auroc(labels: ArrayLike, scores: ArrayLike) -> float:
@@ -48,6 +60,84 @@ def per_class_auroc(labels: ArrayLike, scores: ArrayLike, classes: Sequence[str]
             f"{len(classes)} class names were given for scores of shape {np.shape(scores)}; give one name per class."
         )
     return dict(zip(named, _auroc_by_column(positives, columns).tolist(), strict=True))
+
+
+class Ranking:
+    """Scores of one row's N images, an `inference.Scored` whose score is the macro AUROC.
+
+    Args:
+        labels: as for `macro_auroc`.
+        scores: as for `macro_auroc`.
+        patients: (N,) patient of each image, any type that can be sorted.
+
+    Raises:
+        RadlibError: as `macro_auroc`, or patients that are not one per image, or fewer than two.
+    """
+
+    def __init__(self, labels: ArrayLike, scores: ArrayLike, patients: ArrayLike) -> None:
+        positives, columns = one_vs_rest(labels, scores)
+        self.n_patients, self._patient_of = numbered(np.asarray(patients), len(positives))
+        self.n_weights = len(positives)
+        self.value = float(np.nanmean(_auroc_by_column(positives, columns)))
+        held = scorable(positives)
+        self._positives, self._columns = positives[:, held], columns[:, held]
+        self._questions = [_Question.of(*pair) for pair in zip(self._positives.T, self._columns.T, strict=True)]
+
+    def score(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P, R) -> (R,) macro AUROC; NaN where a class has lost its positives or its negatives."""
+        of_images = weights[self._patient_of]
+        return np.asarray(np.mean([question.auroc(of_images) for question in self._questions], axis=0))
+
+    def exchange(self, other: "Ranking") -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
+        """Differences once patients changed places, see `inference.Scored`; `other` must be of the same labels.
+
+        Scores are first turned into ranks within each row and class, so that classifiers of different scales can change
+        places. Every arrangement is read from one sorted list, the 2N ranks of both rows, of which it takes N and
+        leaves N to the other row: a weighted AUROC with weights 0 and 1.
+        """
+        same = np.array_equal(self._positives, other._positives) and np.array_equal(self._patient_of, other._patient_of)
+        if not same:
+            raise RadlibError("The two rows are of other labels or patients, so their scores cannot change places.")
+        questions = [
+            _Question.of(np.tile(truth, 2), np.concatenate([rankdata(mine), rankdata(theirs)]))
+            for truth, mine, theirs in zip(self._positives.T, self._columns.T, other._columns.T, strict=True)
+        ]
+
+        def differences(swapped: NDArray[np.bool_]) -> NDArray[np.float64]:
+            of_images = swapped[self._patient_of]
+            first = np.concatenate([~of_images, of_images]).astype(np.float64)  # (2N, R)
+            return np.asarray(np.mean([each.auroc(first) - each.auroc(1 - first) for each in questions], axis=0))
+
+        return differences
+
+
+@dataclass(frozen=True)
+class _Question:
+    """One class of one row, sorted once: which image is above which does not depend on the resample."""
+
+    positives: NDArray[np.intp]  # (n1,) images
+    negatives: NDArray[np.intp]  # (n0,) images, from the lowest score to the highest
+    below: NDArray[np.intp]  # (n1,) how many negatives score below each positive
+    below_or_tied: NDArray[np.intp]  # (n1,) … or the same
+
+    @classmethod
+    def of(cls, is_positive: NDArray[np.bool_], scores: NDArray[np.float64]) -> "_Question":
+        """Which of `is_positive` (N,) are above which others by `scores` (N,)."""
+        positives, negatives = np.flatnonzero(is_positive), np.flatnonzero(~is_positive)
+        negatives = negatives[np.argsort(scores[negatives], kind="stable")]
+        places = (np.searchsorted(scores[negatives], scores[positives], side) for side in ("left", "right"))
+        return cls(positives, negatives, *places)
+
+    def auroc(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(N, R) image weights -> (R,) AUROC, NaN where no positive or no negative has weight."""
+        lighter = np.zeros((len(self.negatives) + 1, weights.shape[1]))  # [j]: weight of the j lowest negatives
+        np.cumsum(weights[self.negatives], axis=0, out=lighter[1:])
+        positive = weights[self.positives]
+        above = np.einsum("ir,ir->r", positive, lighter[self.below])
+        above += np.einsum("ir,ir->r", positive, lighter[self.below_or_tied])
+        pairs = positive.sum(axis=0) * lighter[-1]
+        auroc: NDArray[np.float64] = np.divide(above / 2, pairs, out=np.full(len(pairs), np.nan), where=pairs > 0)
+        return auroc
 
 
 def one_vs_rest(labels: ArrayLike, scores: ArrayLike) -> tuple[NDArray[np.bool_], NDArray[np.float64]]:

@@ -5,19 +5,24 @@ For one class let T be its true pixels, P its predicted pixels and I the pixels 
     Dice = 2 I / (P + T)        (Dice 1945)            Jaccard = I / (P + T - I) = Dice / (2 - Dice)   (Jaccard 1912)
 
 Counts add up, so whatever is scored together is summed first: all test pixels for the paper's score, the slices of a
-scan for Dice per scan, the patients of a resample for an interval. Masks are needed once, for `counts`.
+scan for Dice per scan, the patients of a resample for an interval. Masks are needed once, for `counts`. With C: (P, K,
+3) the counts of each patient and w: (P,) how often each was drawn (see `inference`), a resample's totals are w C, and
+2,000 resamples are one matrix product: exact, for pixel counts are far below 2^53 (`Pooled`). Mean Dice per case is a
+ratio of two such sums, w D / w M, of the Dice means of a patient's M cases that have one (`PerCase`).
 
 The paper reports "the average of the dice and jaccard scores" (section 3.3.2); its authors' code takes the mean over
 foreground classes, from counts pooled over all test pixels. That is `pooled`. Large structures and patients with many
 slices weigh more in it, so Dice per case stands beside it (`per_case_dice`).
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from radlib.errors import RadlibError
+from radlib.evaluate.inference import numbered
 
 BOTH, PREDICTED, TRUE = range(3)
 """The last axis of counts: pixels predicted and true, pixels predicted, pixels true."""
@@ -136,6 +141,106 @@ def mean_case_dice(counts: ArrayLike, cases: ArrayLike) -> CaseDice:
     means = class_mean(per_case_dice(counts, cases))
     scored = np.isfinite(means)
     return CaseDice(float(means[scored].mean()), int(scored.sum()), int((~scored).sum()))
+
+
+class Pooled:
+    """Counts of one row's N samples, an `inference.Scored` whose score is the paper's: `pooled(counts).score`.
+
+    Args:
+        counts: (N, K, 3), as `counts` gives them.
+        patients: (N,) patient of each sample, any type that can be sorted.
+
+    Raises:
+        RadlibError: as `pooled`, or patients that are not one per sample, or fewer than two.
+    """
+
+    def __init__(self, counts: ArrayLike, patients: ArrayLike) -> None:
+        found = checked(counts)
+        self.n_patients, of_sample = numbered(np.asarray(patients), len(found))
+        self.n_weights = self.n_patients
+        self.value = pooled(found).score
+        self._truth = found[..., TRUE]
+        self._held = self._truth.any(axis=0)  # (K,)
+        self._by_patient = summed(found[:, self._held], of_sample)[1].astype(np.float64)  # (P, classes held, 3)
+
+    def score(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P, R) -> (R,) mean of Dice and Jaccard; NaN where a class has lost all of its true pixels."""
+        return self._score(self._sums(weights))
+
+    def exchange(self, other: "Pooled") -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
+        """Differences once patients changed places, see `inference.Scored`; `other` must be of the same true masks."""
+        if not np.array_equal(self._truth, other._truth):
+            raise RadlibError(
+                "The two rows were counted on different true masks, so their pixels cannot change places; "
+                "score both on the same samples at the same size."
+            )
+        mine, theirs = self._by_patient.sum(axis=0), other._by_patient.sum(axis=0)
+        gain = (other._by_patient - self._by_patient).reshape(self.n_patients, -1)
+
+        def differences(swapped: NDArray[np.bool_]) -> NDArray[np.float64]:
+            moved = (swapped.T.astype(np.float64) @ gain).reshape(-1, *mine.shape)
+            return self._score(mine + moved) - self._score(theirs - moved)
+
+        return differences
+
+    def _sums(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        return (weights.T @ self._by_patient.reshape(self.n_patients, -1)).reshape(-1, *self._by_patient.shape[1:])
+
+    @staticmethod
+    def _score(totals: NDArray[np.float64]) -> NDArray[np.float64]:
+        dice, jaccard = ratios(totals)
+        return np.asarray(np.mean((dice + jaccard) / 2, axis=-1))
+
+
+class PerCase:
+    """Counts of one row's N samples, an `inference.Scored` whose score is the mean Dice per case.
+
+    Args:
+        counts: (N, K, 3), as `counts` gives them.
+        patients: (N,) patient of each sample, any type that can be sorted.
+        cases: (N,) image or scan of each sample.
+
+    Raises:
+        RadlibError: as `mean_case_dice`, patients that are not one per sample, fewer than two, or a case of two
+            patients.
+    """
+
+    def __init__(self, counts: ArrayLike, patients: ArrayLike, cases: ArrayLike) -> None:
+        means = class_mean(per_case_dice(counts, cases))  # (M,), cases in sorted order
+        names, first, of_case = np.unique(np.asarray(cases), return_index=True, return_inverse=True)
+        self.n_patients, patient_of = numbered(np.asarray(patients), len(of_case))
+        self.n_weights = self.n_patients
+        divided = np.flatnonzero(patient_of != patient_of[first][of_case])
+        if len(divided):
+            raise RadlibError(
+                f"Case '{names[of_case[divided[0]]]}' belongs to more than one patient; name cases apart, as in "
+                "patient/scan."
+            )
+        scored = np.isfinite(means)
+        self.value = float(means[scored].mean())
+        of_patient = patient_of[first]
+        self._sums = np.bincount(of_patient, np.where(scored, means, 0.0), self.n_patients)  # (P,)
+        self._cases = np.bincount(of_patient, scored, self.n_patients)
+
+    def score(self, weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        """(P, R) -> (R,) mean Dice over the cases that have one; NaN where none has."""
+        sums, cases = self._sums @ weights, self._cases @ weights
+        return np.divide(sums, cases, out=np.full(len(sums), np.nan), where=cases > 0)
+
+    def exchange(self, other: "PerCase") -> Callable[[NDArray[np.bool_]], NDArray[np.float64]]:
+        """Differences once patients changed places, see `inference.Scored`."""
+        if self.n_patients != other.n_patients:
+            raise RadlibError("The two rows are of other patients, so their cases cannot change places.")
+
+        def differences(swapped: NDArray[np.bool_]) -> NDArray[np.float64]:
+            there = swapped.astype(np.float64)
+            sums, cases = (
+                (mine @ (1 - there) + theirs @ there, theirs @ (1 - there) + mine @ there)
+                for mine, theirs in ((self._sums, other._sums), (self._cases, other._cases))
+            )
+            return np.asarray(sums[0] / cases[0] - sums[1] / cases[1])
+
+        return differences
 
 
 def class_mean(dice: NDArray[np.float64]) -> NDArray[np.float64]:

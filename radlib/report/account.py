@@ -5,8 +5,8 @@ from html import escape
 from itertools import chain
 
 from radlib.data.splits import SPLITS
-from radlib.evaluate import bootstrap
-from radlib.report import html_table, labels, leaderboard, result
+from radlib.evaluate import inference
+from radlib.report import html_table, labels, leaderboard, result, scoring
 from radlib.report.chips import strip
 from radlib.report.result import ORIGIN_WORDS, Result
 
@@ -139,10 +139,10 @@ SAID_OF_ORIGIN = {
 }
 
 
-def _paired(a: Result, b: Result) -> tuple[float, bootstrap.Interval]:
+def _paired(a: Result, b: Result) -> tuple[float, inference.Interval]:
     """Difference of two published Results on the same test images, with its interval over the same resamples."""
     one, other = (result.read_predictions(result.PUBLISHED / found.table / f"{found.name}.json") for found in (a, b))
-    return bootstrap.paired_difference(one["labels"], one["scores"], other["scores"], one["patients"], seed=a.seed)
+    return inference.paired_difference(scoring.together(one), scoring.together(other), seed=a.seed)
 
 
 def with_interval(found: Result) -> str:

@@ -8,10 +8,11 @@ from pathlib import Path
 import numpy as np
 
 from radlib.errors import RadlibError
-from radlib.evaluate.auroc import macro_auroc, one_vs_rest
-from radlib.evaluate.bootstrap import Interval, auroc_intervals
+from radlib.evaluate import inference
+from radlib.evaluate.auroc import Ranking, one_vs_rest
 from radlib.evaluate.calibration import BINS, calibration
 from radlib.evaluate.delong import delong
+from radlib.evaluate.inference import Interval
 from radlib.report import html_table, result
 from radlib.report.comparison import PROTOCOL_WORDS, variants_html
 from radlib.report.result import Result
@@ -139,11 +140,10 @@ def subgroups(path: Path) -> list[Subgroup]:
             patients = arrays["patients"][here]
             value = interval = None
             if frequent.any():
-                labels, said = truth[here][:, frequent].astype(int), scores[here][:, frequent]
-                value = macro_auroc(labels, said)
-                interval = auroc_intervals(labels, {"": said}, patients, resamples=SUBGROUP_RESAMPLES, seed=found.seed)[
-                    ""
-                ]
+                ranked = Ranking(truth[here][:, frequent].astype(int), scores[here][:, frequent], patients)
+                value = ranked.value
+                drawn = inference.intervals({"": ranked}, resamples=SUBGROUP_RESAMPLES, seed=found.seed)
+                interval = drawn[""]
             numbers = int(here.sum()), len(np.unique(patients)), int(frequent.sum())
             out.append(Subgroup(attribute, name, *numbers, value, interval))
     return out

@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from radlib.data.dataset import Dataset
-from radlib.evaluate import bootstrap, features
-from radlib.evaluate.auroc import macro_auroc
+from radlib.evaluate import features, inference
+from radlib.evaluate.auroc import Ranking
 from radlib.evaluate.linear_probe import linear_probe
 from radlib.models import backbones
 from radlib.paper.differences import Difference, differences
-from radlib.report import experiment, few_shot_masks, html_table, probing, result, segmenting, significance
+from radlib.report import experiment, few_shot_masks, html_table, probing, result, scoring, segmenting, significance
 from radlib.report.blocks import whose
 from radlib.report.experiment import Settings
 from radlib.report.few_shot_masks import FewShotMasks
@@ -103,10 +103,10 @@ def chosen_on_test(dataset: Dataset, settings: Probing, ours: Path) -> Effect:
         n_classes=n, epochs=settings.epochs, seed=settings.seed, refit=False,
     )  # fmt: skip
     honest, value = result.read_predictions(ours), result.read(ours).value
-    difference, interval = bootstrap.paired_difference(
-        honest["labels"], peeking.scores, honest["scores"], honest["patients"], resamples=settings.resamples,
-        seed=settings.seed,
-    )  # fmt: skip
+    theirs = Ranking(honest["labels"], peeking.scores, honest["patients"])
+    difference, interval = inference.paired_difference(
+        theirs, scoring.together(honest), resamples=settings.resamples, seed=settings.seed
+    )
     of = f"{dataset.title}, {result.ORIGIN_WORDS[dataset.origin]}: {backbone.spec.title}, linear probe"
     return Effect("choice-on-test", of, "macro AUROC", value, value + difference, (interval.low, interval.high))
 
@@ -138,13 +138,13 @@ def _other_classes(paths: Sequence[Path]) -> list[Effect]:
     """A class more in the mean; and, on NIH Chest X-ray, a validation split that cuts through a patient."""
     (ours, mine), (theirs, arrays) = ((result.read(path), result.read_predictions(path)) for path in paths)
     scores, labels, patients = arrays["scores"][:, :-1], arrays["labels"][:, :-1], arrays["patients"]
-    value = macro_auroc(labels, scores)
+    fourteen = Ranking(labels, scores, patients)
     of = f"{_of(theirs)}, the same predictions with the class and without"
-    found = [Effect(ADDED_CLASS[ours.data.dataset], of, ours.metric, value, theirs.value)]
+    found = [Effect(ADDED_CLASS[ours.data.dataset], of, ours.metric, fourteen.value, theirs.value)]
     if ours.data.dataset == "nih_chest_xray":
-        _, spread = bootstrap.paired_difference(labels, scores, mine["scores"], patients, seed=ours.seed)
+        _, spread = inference.paired_difference(fourteen, scoring.together(mine), seed=ours.seed)
         of, interval = f"{_of(theirs)}, fourteen classes", (spread.low, spread.high)
-        found.append(Effect("validation-cut", of, ours.metric, ours.value, value, interval))
+        found.append(Effect("validation-cut", of, ours.metric, ours.value, fourteen.value, interval))
     return found
 
 

@@ -9,11 +9,11 @@ from typing import Literal
 
 import numpy as np
 
-from radlib.evaluate import bootstrap, overlap_intervals
-from radlib.evaluate.permutation import holm, paired_p
+from radlib.evaluate import inference
+from radlib.evaluate.inference import holm
 from radlib.models.segmenters import SCRATCH
 from radlib.paper.claims import Claim, Key, judge
-from radlib.report import labels, result
+from radlib.report import labels, result, scoring
 from radlib.report.blocks import whose
 from radlib.report.result import Result
 from radlib.report.significance import THRESHOLD, label, row_note, same_images, same_truth, too_few
@@ -49,7 +49,7 @@ class Measured:
     subject: Result
     other: Result
     difference: float
-    interval: bootstrap.Interval
+    interval: inference.Interval
     p: float
     finding: Finding
     same_weights: bool
@@ -114,41 +114,22 @@ def _is_row(found: Result, claim: Claim, wanted: dict[str, str | int], exact: bo
     )
 
 
-def _compare(one: Path, two: Path) -> tuple[float, bootstrap.Interval, float]:
+def _compare(one: Path, two: Path) -> tuple[float, inference.Interval, float]:
     """Difference of two Results on the same images, its interval and p; of repeated draws the means are compared."""
     first, second = result.read(one), result.read(two)
-    a, b = result.read_predictions(one), result.read_predictions(two)
-    if "counts" in a:
-        return first.value - second.value, *_compare_masks(first, a, b)
-    scores_a, scores_b = (each["scores"] if each["scores"].ndim == 3 else each["scores"][None] for each in (a, b))
-    columns = {f"a{k}": each for k, each in enumerate(scores_a)} | {f"b{k}": each for k, each in enumerate(scores_b)}
-    draws = bootstrap.resampled_aurocs(
-        a["labels"], columns, a["patients"], resamples=first.interval.resamples, seed=first.seed
-    )
-    difference = draws[:, : len(scores_a)].mean(axis=1) - draws[:, len(scores_a) :].mean(axis=1)
-    interval = bootstrap.percentiles(difference, first.interval.resamples)
-    p = paired_p(a["labels"], scores_a.mean(axis=0), scores_b.mean(axis=0), a["patients"], seed=first.seed)
-    return first.value - second.value, interval, p
+    a, b = (result.read_predictions(path) for path in (one, two))
+    mine, theirs = scoring.draws(a), scoring.draws(b)
+    rows = {str(k): each for k, each in enumerate([*mine, *theirs])}
+    drawn = inference.resampled(rows, resamples=first.interval.resamples, seed=first.seed)
+    difference = drawn[:, : len(mine)].mean(axis=1) - drawn[:, len(mine) :].mean(axis=1)
+    interval = inference.percentiles(difference, first.interval.resamples)
+    # Sums of unlike many draws of masks have unlike many true pixels, which cannot change places.
+    single = "counts" in a and len(mine) != len(theirs)
+    pair = (mine[0], theirs[0]) if single else (scoring.together(a), scoring.together(b))
+    return first.value - second.value, interval, inference.paired_p(*pair, seed=first.seed)
 
 
-def _compare_masks(
-    first: Result, a: Mapping[str, np.ndarray], b: Mapping[str, np.ndarray]
-) -> tuple[bootstrap.Interval, float]:
-    """Interval of the difference of two segmenters' scores, and its p; repeated draws stand together for the p."""
-    counts_a, counts_b = (each["counts"] if each["counts"].ndim == 4 else each["counts"][None] for each in (a, b))
-    columns = {f"a{k}": one for k, one in enumerate(counts_a)} | {f"b{k}": one for k, one in enumerate(counts_b)}
-    drawn = overlap_intervals.resampled(
-        columns, a["patients"], a["cases"], resamples=first.interval.resamples, seed=first.seed
-    ).score
-    difference = drawn[:, : len(counts_a)].mean(axis=1) - drawn[:, len(counts_a) :].mean(axis=1)
-    interval = bootstrap.percentiles(difference, first.interval.resamples)
-    if len(counts_a) != len(counts_b):  # sums of unlike many draws have unlike many true pixels
-        counts_a, counts_b = counts_a[:1], counts_b[:1]
-    p = overlap_intervals.paired_p(counts_a.sum(axis=0), counts_b.sum(axis=0), a["patients"], seed=first.seed)
-    return interval, p
-
-
-def _finding(claim: Claim, difference: float, interval: bootstrap.Interval, p: float, few: bool = False) -> Finding:
+def _finding(claim: Claim, difference: float, interval: inference.Interval, p: float, few: bool = False) -> Finding:
     """A claim of a difference needs p below 0.05; one of likeness needs the whole interval within the margin."""
     if few:
         return "too few patients"

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
@@ -12,13 +12,10 @@ import pandas as pd
 from radlib.data import audit, splits
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING
-from radlib.evaluate import bootstrap
-from radlib.evaluate.auroc import macro_auroc, per_class_auroc
-from radlib.evaluate.bootstrap import Interval as Percentiles
 from radlib.evaluate.probe import Probe
-from radlib.report import provenance, result
+from radlib.report import provenance, result, scoring
 from radlib.report.experiment import Experiment
-from radlib.report.result import BackboneUsed, Control, DataUsed, Interval, Protocol, Result
+from radlib.report.result import BackboneUsed, Control, DataUsed, Protocol, Result
 
 CHOSEN_HOW = "highest macro AUROC on the validation split; refitted on train + validation; test scored once"
 AGE_BANDS = ("under 40", "40 to 59", "60 and over")
@@ -73,34 +70,22 @@ def _record(
     cases = np.flatnonzero(counted)
     labels = whole.labels[cases]
     patients, numbers = np.unique(whole.samples["patient"].to_numpy()[cases], return_inverse=True)
-    scores = []  # each (D, n, K)
-    for row in rows:
-        kept = row.probe.scores[..., np.searchsorted(row.probe.test_rows, cases), :]
-        # Repeated draws are many: single precision keeps their order and halves their size.
-        scores.append(kept.astype(np.float32) if kept.ndim == 3 else kept[None])
-    columns = {f"{r}/{d}": each[d] for r, each in enumerate(scores) for d in range(len(each))}
-    resampled = bootstrap.resampled_aurocs(
-        labels, columns, numbers, resamples=settings.resamples, seed=settings.seed
-    )  # (R, rows and draws)
     groups = groups_of(whole.samples.iloc[cases])
-    arrays = {"rows": cases, "labels": labels, "patients": numbers.astype(np.int64)}
-    arrays |= {f"group_{name}": members for name, (_, members) in groups.items()}
+    shared = {"rows": cases, "labels": labels, "patients": numbers.astype(np.int64)}
+    shared |= {f"group_{name}": members for name, (_, members) in groups.items()}
     data = data_used(dataset, settings.data_note)
-    paths, first = [], 0
-    for row, each in zip(rows, scores, strict=True):
-        mine = resampled[:, first : first + len(each)]
-        first += len(each)
-        aurocs = tuple(macro_auroc(labels, one) for one in each)
+    paths = []
+    for row in rows:
+        scores = row.probe.scores[..., np.searchsorted(row.probe.test_rows, cases), :]
+        # Repeated draws are many: single precision keeps their order and halves their size.
+        arrays = {**shared, "scores": scores.astype(np.float32) if scores.ndim == 3 else scores}
         found = Result(
             table=experiment.table,
             protocol=row.protocol,
             control=row.control,
             shots=row.shots,
             scored=scored,
-            value=float(np.mean(aurocs)),
-            interval=_interval(row, mine, settings.resamples, settings.seed),
-            per_class=_per_class(labels, each, dataset.classes),
-            draws=aurocs if len(each) > 1 else (),
+            **scoring.derived(arrays, dataset.classes, row.control, (), settings.resamples, settings.seed),
             groups={name: names for name, (names, _) in groups.items()},
             n_images=len(cases),
             unit="image" if len(whole) == len(dataset) else "study",
@@ -121,29 +106,8 @@ def _record(
             commit=provenance.commit(),
             predictions_sha256="0" * 64,
         )
-        shown = each if len(each) > 1 else each[0]
-        paths.append(result.write(found, {**arrays, "scores": shown}, experiment.folder))
+        paths.append(result.write(found, arrays, experiment.folder))
     return paths
-
-
-def _interval(row: Row, resampled: np.ndarray, resamples: int, seed: int) -> Interval:
-    """Of the draws' mean over resampled patients `(R, D)`; a control's of what one draw by itself would give.
-
-    The mean of draws answers "how good is this on average", so patients alone vary. A shuffled label row asks what a
-    single run that knows nothing would show, so each resample takes one of its draws.
-    """
-    if row.control == "shuffled labels":
-        which = np.random.default_rng(seed).integers(resampled.shape[1], size=len(resampled))
-        single = resampled[np.arange(len(resampled)), which]
-        return Interval(**asdict(bootstrap.percentiles(single, resamples)), unit="patient and draw")
-    found: Percentiles = bootstrap.percentiles(resampled.mean(axis=1), resamples)
-    return Interval(**asdict(found))
-
-
-def _per_class(labels: np.ndarray, scores: np.ndarray, classes: Sequence[str]) -> dict[str, float | None]:
-    """AUROC of each class, the mean over draws `(D, n, K)`; None where test holds only one kind of it."""
-    by_draw = pd.DataFrame([per_class_auroc(labels, one, classes) for one in scores])
-    return {str(name): None if np.isnan(area) else float(area) for name, area in by_draw.mean().items()}
 
 
 def groups_of(samples: pd.DataFrame) -> dict[str, tuple[tuple[str, ...], np.ndarray]]:

@@ -7,20 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from radlib.errors import RadlibError
-from radlib.evaluate import bootstrap, overlap, overlap_intervals
-from radlib.evaluate.auroc import macro_auroc
-from radlib.evaluate.bootstrap import Interval
-from radlib.evaluate.permutation import holm, paired_p
+from radlib.evaluate import inference, overlap
+from radlib.evaluate.inference import Interval, holm, paired_p
 from radlib.models import backbones
 from radlib.models.decoders import BLOCKS
 from radlib.models.segmenters import TITLES
-from radlib.report import html_table, result
+from radlib.report import html_table, result, scoring
 from radlib.report.comparison import PROTOCOL_WORDS, control_title
 from radlib.report.result import Result
 from radlib.report.result_cell import few_resamples, measured_cell
 
 THRESHOLD = 0.05
-FEW_PATIENTS = 10  # below these an interval over patients is clearly too narrow, see `evaluate.overlap_intervals`
+FEW_PATIENTS = 10  # below these an interval over patients is clearly too narrow, see `evaluate.inference`
 TOO_FEW = "too few patients"
 SIGNS = {"better": "▲", "worse": "▼", "not told apart": "≈"}
 
@@ -58,53 +56,29 @@ def against_first(paths: Sequence[Path]) -> list[Contrast]:
     Of masks, rows in which another size left other classes than in the first are passed over.
     Raises RadlibError for predictions that are not those of their Result, or of other test images than the first's.
     """
-    if len(paths) < 2:
+    return contrasts([(result.read(path), result.read_predictions(path)) for path in paths])
+
+
+def contrasts(found: Sequence[tuple[Result, Mapping[str, np.ndarray]]]) -> list[Contrast]:
+    """`against_first` of Results with their predictions."""
+    if len(found) < 2:
         return []
-    found = [(result.read(path), result.read_predictions(path)) for path in paths]
-    (reference, base), rest = found[0], found[1:]
+    (reference, base), *rest = found
     for row, arrays in rest:
         if not same_images(base, arrays):
             raise RadlibError(f"{row.name} and {reference.name} were scored on other test images; run them together.")
-    if reference.masks is not None:
-        return mask_contrasts(found)
-    labels, patients = base["labels"], base["patients"]
-    columns = {str(k): arrays["scores"] for k, (_, arrays) in enumerate(found)}
-    draws = bootstrap.resampled_aurocs(
-        labels, columns, patients, resamples=reference.interval.resamples, seed=reference.seed
-    )
-    differences, intervals, ps = {}, {}, {}
-    for k in range(1, len(found)):
-        differences[str(k)] = macro_auroc(labels, columns[str(k)]) - macro_auroc(labels, columns["0"])
-        intervals[str(k)] = bootstrap.percentiles(draws[:, k] - draws[:, 0], reference.interval.resamples)
-        ps[str(k)] = paired_p(labels, columns[str(k)], columns["0"], patients, seed=reference.seed)
+    rest = [(row, arrays) for row, arrays in rest if _same_classes(base, arrays)]
+    first = scoring.together(base)
+    others = {str(k): scoring.together(arrays) for k, (_, arrays) in enumerate(rest)}
+    resamples, seed = reference.interval.resamples, reference.seed
+    drawn = inference.resampled({"reference": first, **others}, resamples=resamples, seed=seed)
+    ps = {name: paired_p(others[name], first, seed=seed)
+          for name, (_, arrays) in zip(others, rest, strict=True) if same_truth(base, arrays)}  # fmt: skip
     corrected = holm(ps)
     return [
-        Contrast(row, reference, differences[str(k)], intervals[str(k)], ps[str(k)], corrected[str(k)])
-        for k, (row, _) in enumerate(rest, 1)
-    ]
-
-
-def mask_contrasts(found: Sequence[tuple[Result, Mapping[str, np.ndarray]]]) -> list[Contrast]:
-    """`against_first` of segmenters: Results with their predictions, `counts` (n, K, 3) of the same test images."""
-    reference, base = found[0]
-    present = base["counts"][..., overlap.TRUE].any(axis=0)
-    rows = {str(k): (row, arrays["counts"]) for k, (row, arrays) in enumerate(found)
-            if np.array_equal(arrays["counts"][..., overlap.TRUE].any(axis=0), present)}  # fmt: skip
-    drawn = overlap_intervals.resampled(
-        {name: counts for name, (_, counts) in rows.items()}, base["patients"], base["cases"],
-        resamples=reference.interval.resamples, seed=reference.seed,
-    )  # fmt: skip
-    others = {name: row for name, (row, _) in rows.items() if name != "0"}
-    ps = {
-        name: overlap_intervals.paired_p(rows[name][1], base["counts"], base["patients"], seed=reference.seed)
-        for name in others
-        if same_truth(base, {"counts": rows[name][1]})
-    }
-    corrected = holm(ps) if ps else {}
-    return [
-        Contrast(row, reference, row.value - reference.value,
-                 overlap_intervals.paired_differences(drawn, name, "0").score, ps.get(name), corrected.get(name))
-        for name, row in others.items()
+        Contrast(row, reference, others[name].value - first.value,
+                 inference.percentiles(drawn[:, k] - drawn[:, 0], resamples), ps.get(name), corrected.get(name))
+        for k, (name, (row, _)) in enumerate(zip(others, rest, strict=True), 1)
     ]  # fmt: skip
 
 
@@ -115,9 +89,19 @@ def same_images(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) 
 
 
 def same_truth(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
-    """Whether two segmenters were counted, in their (…, n, K, 3) `counts`, on the same true masks at the same size."""
-    truths = [each["counts"].reshape(-1, *each["counts"].shape[-3:])[0][..., overlap.TRUE] for each in (one, other)]
-    return np.array_equal(*truths)
+    """Whether two Results of the same test images have the same truth: masks of another size have not."""
+    return "counts" not in one or np.array_equal(_true_pixels(one), _true_pixels(other))
+
+
+def _same_classes(one: Mapping[str, np.ndarray], other: Mapping[str, np.ndarray]) -> bool:
+    """Whether true masks of two sizes hold the same classes."""
+    return "counts" not in one or np.array_equal(_true_pixels(one).any(axis=0), _true_pixels(other).any(axis=0))
+
+
+def _true_pixels(arrays: Mapping[str, np.ndarray]) -> np.ndarray:
+    """(n, K) true pixels of each test image and class."""
+    counts = arrays["counts"]
+    return counts.reshape(-1, *counts.shape[-3:])[0][..., overlap.TRUE]
 
 
 def comparable(paths: Sequence[Path], protocols: Sequence[str]) -> list[Path]:
@@ -188,7 +172,7 @@ def _mask_words(contrasts: Sequence[Contrast]) -> str:
     tested = sum(each.p is not None for each in contrasts)
     if tested < len(contrasts):
         words += " Masks of another size than that row's cannot change places with its own: no p, only the interval."
-    least = 2 / 2**reference.n_patients  # see `overlap_intervals.paired_p`
+    least = 2 / 2**reference.n_patients  # see `inference.paired_p`
     if tested and least * tested >= THRESHOLD:
         words += (
             f" Exchanging {reference.n_patients} patients gives no p below {least:.3g}"
@@ -203,7 +187,7 @@ def too_few(found: Result) -> bool:
 
 
 def few_patients(n: int) -> str:
-    """What an interval over `n` patients, fewer than ten, is worth; the shares are `evaluate.overlap_intervals`'."""
+    """What an interval over `n` patients, fewer than ten, is worth; the shares are `evaluate.inference`'."""
     return (
         f"An interval over {n} patients is too narrow: in simulations a 95 % interval held the truth in 0.79 of "
         "cohorts of 4 patients and in 0.89 of cohorts of 10."

@@ -5,7 +5,8 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from radlib.errors import RadlibError
-from radlib.evaluate.bootstrap import auroc_intervals
+from radlib.evaluate import inference
+from radlib.evaluate.auroc import Ranking
 from radlib.evaluate.delong import delong
 
 
@@ -55,7 +56,7 @@ def test_the_resampled_interval_agrees():
     labels = np.where(rng.random(n) < 0.8, sick[patients], ~sick[patients]).astype(int)
     scores = labels + rng.normal(size=150)[patients] + 0.5 * rng.normal(size=n)
     low, high = delong(labels, scores, patients).interval(0)
-    resampled = auroc_intervals(labels, {"a": scores}, patients, resamples=2000)["a"]
+    resampled = inference.intervals({"a": Ranking(labels, scores, patients)}, resamples=2000)["a"]
     assert (low, high) == pytest.approx((resampled.low, resampled.high), abs=0.015)
     alone = delong(labels, scores).interval(0)
     assert alone[1] - alone[0] < 0.9 * (high - low)  # patients that resemble themselves must widen it

@@ -9,7 +9,7 @@ import pytest
 
 from radlib import paper
 from radlib.errors import RadlibError
-from radlib.evaluate import overlap, overlap_intervals
+from radlib.evaluate import inference, overlap
 from radlib.paper.claims import claims
 from radlib.report import account, blocks, cross_task, ledger, mask_experiment, mask_tables, plots, result, significance
 from radlib.report.result import BackboneUsed, DataUsed, Interval, Masks
@@ -34,7 +34,8 @@ def folder(tmp_path, make):
         both = (true * np.clip(share, 0, 1)).astype(np.int64)
         counts = np.stack([both, true, true], axis=-1)
         owners = np.repeat(np.arange(patients), SLICES)
-        interval = overlap_intervals.overlap_intervals({"": counts}, owners, owners, resamples=200)[""]
+        scored = {"score": overlap.Pooled(counts, owners), "case": overlap.PerCase(counts, owners, owners)}
+        interval = inference.intervals(scored, resamples=200)
         score, cases = overlap.pooled(counts), overlap.per_case_dice(counts, owners)
         known = {
             name: None if np.isnan(value) else float(value) for name, value in zip(CLASSES, score.dice, strict=True)
@@ -46,7 +47,7 @@ def folder(tmp_path, make):
             absent=() if bladder else ("bladder",),
             case="scan" if volumes else "image",
             case_dice=float(np.nanmean(cases)),
-            case_interval=Interval(low=interval.case_dice.low, high=interval.case_dice.high, **span),
+            case_interval=Interval(low=interval["case"].low, high=interval["case"].high, **span),
             cases=patients,
             case_dice_per_class=known,
             by_scan={f"la_{k}": known for k in range(patients)} if volumes else {},
@@ -60,7 +61,7 @@ def folder(tmp_path, make):
             masks=masks,
             per_class=known,
             value=score.score,
-            interval=Interval(low=interval.score.low, high=interval.score.high, **span),
+            interval=Interval(low=interval["score"].low, high=interval["score"].high, **span),
             n_images=n,
             n_patients=patients,
             backbone=BackboneUsed(id=backbone, title=TITLES.get(backbone, backbone), weights_sha256="d" * 64,

@@ -8,7 +8,13 @@ from scipy.stats import kstest, rankdata
 from sklearn.metrics import roc_auc_score
 
 from radlib.errors import RadlibError
-from radlib.evaluate.permutation import holm, paired_p
+from radlib.evaluate import inference
+from radlib.evaluate.auroc import Ranking
+from radlib.evaluate.inference import holm
+
+
+def paired_p(labels, a, b, patients, **options):
+    return inference.paired_p(Ranking(labels, a, patients), Ranking(labels, b, patients), **options)
 
 
 def clinic(seed=0, patients=8, images=3):
@@ -36,8 +42,16 @@ def exact_p(labels, a, b, patients):
 def test_p_is_the_share_of_all_arrangements(seed):
     rng, labels, patients = clinic(seed)
     a, b = labels + rng.normal(size=len(labels)), labels * 0.3 + rng.normal(size=len(labels)) * 50
-    found = paired_p(labels, a, b, patients, permutations=20_000, seed=seed)
-    assert found == pytest.approx(exact_p(labels, a, b, patients), abs=0.02)
+    exact = exact_p(labels, a, b, patients)
+    assert paired_p(labels, a, b, patients) == exact  # 2^8 arrangements: all of them
+    drawn = [paired_p(labels, a, b, patients, permutations=255, seed=draw) for draw in range(20)]
+    assert np.mean(drawn) == pytest.approx(exact, abs=0.03)
+
+
+def test_rows_of_other_labels_cannot_be_exchanged():
+    _, labels, patients = clinic()
+    with pytest.raises(RadlibError, match="other labels or patients"):
+        inference.paired_p(Ranking(labels, labels, patients), Ranking(1 - labels, labels, patients))
 
 
 def test_equal_rows_cannot_be_told_apart():
@@ -63,18 +77,16 @@ def test_p_is_uniform_when_the_rows_are_equally_good():
 
 
 def test_chunks_do_not_change_p(monkeypatch):
-    from radlib.evaluate import permutation
-
     rng, labels, patients = clinic(3)
     a, b = (np.stack([-labels + rng.normal(size=24), labels + rng.normal(size=24)], 1) for _ in range(2))
     whole = paired_p(labels, a, b, patients, permutations=300)
-    monkeypatch.setattr(permutation, "CHUNK_WEIGHTS", 500)
+    monkeypatch.setattr(inference, "CHUNK_WEIGHTS", 500)
     assert paired_p(labels, a, b, patients, permutations=300) == whole
 
 
 def test_one_patient_per_image_is_asked_for():
     _, labels, patients = clinic()
-    with pytest.raises(RadlibError, match="7 patients for 24 images"):
+    with pytest.raises(RadlibError, match=r"shape \(7,\) for 24 samples"):
         paired_p(labels, labels, labels, patients[:7])
 
 

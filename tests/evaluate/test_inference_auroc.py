@@ -5,9 +5,16 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from radlib.errors import RadlibError
-from radlib.evaluate import bootstrap
-from radlib.evaluate.auroc import macro_auroc
-from radlib.evaluate.bootstrap import auroc_intervals, paired_difference
+from radlib.evaluate import inference
+from radlib.evaluate.auroc import Ranking, macro_auroc
+
+
+def ranked(labels, scores_by_row, patients):
+    return {row: Ranking(labels, scores, patients) for row, scores in scores_by_row.items()}
+
+
+def auroc_intervals(labels, scores_by_row, patients, **options):
+    return inference.intervals(ranked(labels, scores_by_row, patients), **options)
 
 
 def cohort(seed=0, patients=25, classes=3, decimals=1):
@@ -38,7 +45,7 @@ def naive(labels, scores, patients, resamples, seed):
 
 def test_every_resample_equals_scikit_learn_on_copied_images():
     labels, scores, patients = cohort()
-    ours = bootstrap.resampled_aurocs(labels, scores, patients, resamples=60, seed=3)
+    ours = inference.resampled(ranked(labels, scores, patients), resamples=60, seed=3)
     for column, row in enumerate(scores):
         np.testing.assert_allclose(ours[:, column], naive(labels, scores[row], patients, 60, 3), atol=1e-10)
 
@@ -46,7 +53,7 @@ def test_every_resample_equals_scikit_learn_on_copied_images():
 def test_multi_label_resamples_equal_scikit_learn_on_copied_images():
     _, scores, patients = cohort()
     labels = np.random.default_rng(8).integers(0, 2, (len(patients), 3))
-    ours = bootstrap.resampled_aurocs(labels, scores, patients, resamples=40, seed=0)
+    ours = inference.resampled(ranked(labels, scores, patients), resamples=40, seed=0)
     np.testing.assert_allclose(ours[:, 1], naive(labels, scores["strong"], patients, 40, 0), atol=1e-10)
 
 
@@ -72,19 +79,20 @@ def test_resamples_depend_on_the_seed_and_neither_on_the_other_rows_nor_on_the_c
     together = auroc_intervals(labels, scores, patients, resamples=101)
     alone = auroc_intervals(labels, {"strong": scores["strong"]}, patients, resamples=101)
     assert alone["strong"] == together["strong"]
-    monkeypatch.setattr(bootstrap, "CHUNK_WEIGHTS", 7 * len(labels))
+    monkeypatch.setattr(inference, "CHUNK_WEIGHTS", 7 * len(labels))
     assert auroc_intervals(labels, scores, patients, resamples=101) == together
     assert auroc_intervals(labels, scores, patients, resamples=101, seed=1) != together
 
 
 def test_a_difference_is_paired_over_identical_resamples():
     labels, scores, patients = cohort()
-    difference, interval = paired_difference(labels, scores["strong"], scores["weak"], patients, resamples=60)
+    strong, weak = ranked(labels, scores, patients)["strong"], ranked(labels, scores, patients)["weak"]
+    difference, interval = inference.paired_difference(strong, weak, resamples=60)
     pairs = [naive(labels, scores[row], patients, 60, 0) for row in ("strong", "weak")]
     low, high = np.quantile(pairs[0] - pairs[1], [0.025, 0.975])
     assert (interval.low, interval.high) == pytest.approx((low, high), abs=1e-10)
     assert difference == pytest.approx(macro_auroc(labels, scores["strong"]) - macro_auroc(labels, scores["weak"]))
-    zero, nothing = paired_difference(labels, scores["weak"], scores["weak"], patients, resamples=50)
+    zero, nothing = inference.paired_difference(weak, weak, resamples=50)
     assert (zero, nothing.low, nothing.high) == (0, 0, 0)
 
 
@@ -116,7 +124,7 @@ def test_intervals_cover_the_true_auroc_about_as_often_as_they_say():
     ("change", "sentence"),
     [
         ({"patients": np.zeros(8)}, "at least two patients"),
-        ({"patients": np.arange(5)}, "one patient per image"),
+        ({"patients": np.arange(5)}, "one patient per sample"),
         ({"scores_by_row": {}}, "at least one row"),
         ({"resamples": 0}, "make no interval"),
         ({"level": 1.0}, "level 1.0 does not exist"),

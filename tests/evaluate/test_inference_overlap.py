@@ -7,16 +7,18 @@ import pytest
 from scipy.stats import kstest
 
 from radlib.errors import RadlibError
-from radlib.evaluate import overlap_intervals as module
-from radlib.evaluate.bootstrap import Interval
-from radlib.evaluate.overlap import mean_case_dice, pooled
-from radlib.evaluate.overlap_intervals import (
-    intervals_of,
-    overlap_intervals,
-    paired_differences,
-    paired_p,
-    resampled,
-)
+from radlib.evaluate import inference
+from radlib.evaluate.overlap import PerCase, Pooled, mean_case_dice, pooled
+
+
+def scored(rows, patients, scans):
+    """Score and Dice per case of every row."""
+    found = {(row, "score"): Pooled(counts, patients) for row, counts in rows.items()}
+    return found | {(row, "case"): PerCase(counts, patients, scans) for row, counts in rows.items()}
+
+
+def paired_p(counts_a, counts_b, patients, **options):
+    return inference.paired_p(Pooled(counts_a, patients), Pooled(counts_b, patients), **options)
 
 
 def cohort(seed=0, patients=20, classes=3, per_class=0.8):
@@ -36,7 +38,7 @@ def cohort(seed=0, patients=20, classes=3, per_class=0.8):
 
 
 def naive(counts, patients, scans, resamples, seed):
-    """One resample after another: score, Dice per class and Dice per case of copied samples, copied scans renamed."""
+    """One resample after another: score and Dice per case of copied samples, copied scans renamed."""
     names = np.unique(patients)
     drawn = np.random.default_rng(seed).integers(len(names), size=(resamples, len(names)))
     kept = []
@@ -45,8 +47,7 @@ def naive(counts, patients, scans, resamples, seed):
         copies = np.concatenate([[f"{copy} {scans[r]}" for r in of] for copy, of in enumerate(rows)])
         found = counts[np.concatenate(rows)]
         if (found[..., 2].sum(axis=0) > 0)[counts[..., 2].any(axis=0)].all():
-            overall = pooled(found)
-            kept.append([overall.score, mean_case_dice(found, copies).mean, *overall.dice])
+            kept.append([pooled(found).score, mean_case_dice(found, copies).mean])
     return np.array(kept)
 
 
@@ -56,49 +57,44 @@ def numbers(interval):
 
 def test_every_resample_equals_scoring_the_copied_samples():
     rows, patients, scans = cohort()
-    draws = resampled(rows, patients, scans, resamples=60, seed=3)
-    assert draws.rows == ("weak", "strong") and draws.dice.shape == (60, 2, 3)
+    drawn = inference.resampled(scored(rows, patients, scans), resamples=60, seed=3)
+    assert drawn.shape == (60, 4)
     for column, counts in enumerate(rows.values()):
-        found = np.column_stack([draws.score[:, column], draws.case_dice[:, column], draws.dice[:, column]])
-        np.testing.assert_allclose(found, naive(counts, patients, scans, 60, 3), atol=1e-12)
+        np.testing.assert_allclose(drawn[:, [column, column + 2]], naive(counts, patients, scans, 60, 3), atol=1e-12)
 
 
 def test_intervals_are_the_percentiles_of_the_naive_loop():
     rows, patients, scans = cohort()
-    found = overlap_intervals(rows, patients, scans, resamples=80, seed=5, level=0.9)["strong"]
+    found = inference.intervals(scored(rows, patients, scans), resamples=80, seed=5, level=0.9)
     low, high = np.quantile(naive(rows["strong"], patients, scans, 80, 5), [0.05, 0.95], axis=0)
-    for index, interval in enumerate([found.score, found.case_dice, *found.dice]):
+    for index, interval in enumerate([found["strong", "score"], found["strong", "case"]]):
         assert numbers(interval) == pytest.approx((low[index], high[index]), abs=1e-12)
         assert (interval.level, interval.resamples, interval.resamples_used) == (0.9, 80, 80)
-    assert found.score.low < pooled(rows["strong"]).score < found.score.high
-    assert found.case_dice.low < mean_case_dice(rows["strong"], scans).mean < found.case_dice.high
 
 
-def test_without_cases_every_sample_is_a_case_of_its_own():
-    rows, patients, _ = cohort()
-    alone = overlap_intervals(rows, patients, resamples=50)
-    assert alone == overlap_intervals(rows, patients, np.arange(len(patients)), resamples=50)
+def test_values_are_those_of_the_whole_set():
+    rows, patients, scans = cohort()
+    row = scored(rows, patients, scans)
+    assert row["weak", "score"].value == pooled(rows["weak"]).score
+    assert row["weak", "case"].value == mean_case_dice(rows["weak"], scans).mean
 
 
 def test_a_resample_that_loses_a_class_is_dropped_for_every_row_and_counted():
     rows, patients, scans = cohort(patients=6)
     for counts in rows.values():
         counts[np.unique(patients, return_inverse=True)[1] > 1, 2] = 0  # class 3 is in two patients of six
-    found = overlap_intervals(rows, patients, scans, resamples=200, seed=1)
-    kept = {figure.resamples_used for row in found.values() for figure in (row.score, row.case_dice, *row.dice)}
+    found = inference.intervals(scored(rows, patients, scans), resamples=200, seed=1)
     expected = naive(rows["weak"], patients, scans, 200, 1)
-    assert kept == {len(expected)} and 0 < len(expected) < 200
-    assert numbers(found["weak"].score) == pytest.approx(np.quantile(expected[:, 0], [0.025, 0.975]), abs=1e-12)
+    assert {interval.resamples_used for interval in found.values()} == {len(expected)} and 0 < len(expected) < 200
+    assert numbers(found["weak", "score"]) == pytest.approx(np.quantile(expected[:, 0], [0.025, 0.975]), abs=1e-12)
 
 
-def test_a_class_no_true_mask_has_has_no_interval_and_does_not_enter_the_score():
-    rows, patients, scans = cohort()
-    for counts in rows.values():
-        counts[:, 1, [0, 2]] = 0  # predicted all the same
-    found = overlap_intervals(rows, patients, scans, resamples=50)["weak"]
-    assert found.dice[1] is None and isinstance(found.dice[0], Interval)
-    without = {row: np.delete(counts, 1, axis=1) for row, counts in rows.items()}
-    assert found.score == overlap_intervals(without, patients, scans, resamples=50)["weak"].score
+def test_a_class_no_true_mask_has_does_not_enter_the_score():
+    rows, patients, _ = cohort()
+    counts = rows["weak"]
+    counts[:, 1, [0, 2]] = 0  # predicted all the same
+    with_it, without = Pooled(counts, patients), Pooled(np.delete(counts, 1, axis=1), patients)
+    assert inference.intervals({"": with_it}, resamples=50) == inference.intervals({"": without}, resamples=50)
 
 
 def test_empty_cases_stay_left_out_of_resamples():
@@ -106,43 +102,40 @@ def test_empty_cases_stay_left_out_of_resamples():
     empty = np.zeros((5, 3, 3), int)
     with_empty = {row: np.concatenate([counts, empty]) for row, counts in rows.items()}
     more_scans = [*scans, *(f"empty {k}" for k in range(5))]
-    found = overlap_intervals(with_empty, [*patients, *(["P00"] * 5)], more_scans, resamples=50)
-    assert found == overlap_intervals(rows, patients, scans, resamples=50)
+    found = inference.intervals(scored(with_empty, [*patients, *(["P00"] * 5)], more_scans), resamples=50)
+    assert found == inference.intervals(scored(rows, patients, scans), resamples=50)
 
 
 def test_resamples_depend_on_the_seed_and_neither_on_the_other_rows_nor_on_the_chunk(monkeypatch):
     rows, patients, scans = cohort()
-    together = resampled(rows, patients, scans, resamples=101)
-    alone = resampled({"strong": rows["strong"]}, patients, scans, resamples=101)
-    np.testing.assert_allclose(alone.score[:, 0], together.score[:, 1], rtol=1e-14)
-    np.testing.assert_allclose(alone.case_dice[:, 0], together.case_dice[:, 1], rtol=1e-14)
-    monkeypatch.setattr(module, "CHUNK_WEIGHTS", 7 * 20)
-    np.testing.assert_allclose(resampled(rows, patients, scans, resamples=101).score, together.score, rtol=1e-14)
-    assert not np.allclose(resampled(rows, patients, scans, resamples=101, seed=1).score, together.score)
+    every = scored(rows, patients, scans)
+    together = inference.resampled(every, resamples=101)
+    alone = inference.resampled({"strong": every["strong", "score"]}, resamples=101)
+    np.testing.assert_allclose(alone[:, 0], together[:, 1], rtol=1e-14)
+    monkeypatch.setattr(inference, "CHUNK_WEIGHTS", 7 * 20)
+    np.testing.assert_allclose(inference.resampled(every, resamples=101), together, rtol=1e-14)
+    assert not np.allclose(inference.resampled(every, resamples=101, seed=1), together)
 
 
 def test_a_difference_is_paired_over_identical_resamples():
     rows, patients, scans = cohort()
-    draws = resampled(rows, patients, scans, resamples=60)
-    found = paired_differences(draws, "strong", "weak")
+    every = scored(rows, patients, scans)
     pairs = [naive(rows[row], patients, scans, 60, 0) for row in ("strong", "weak")]
     low, high = np.quantile(pairs[0] - pairs[1], [0.025, 0.975], axis=0)
-    for index, interval in enumerate([found.score, found.case_dice, *found.dice]):
-        assert numbers(interval) == pytest.approx((low[index], high[index]), abs=1e-12)
-    itself = paired_differences(draws, "weak", "weak")
-    assert numbers(itself.score) == numbers(itself.case_dice) == (0, 0)
-    strong, weak = (intervals_of(draws, row).score for row in ("strong", "weak"))
-    assert found.score.high - found.score.low < (strong.high - strong.low) + (weak.high - weak.low)
+    for index, kind in enumerate(["score", "case"]):
+        strong, weak = every["strong", kind], every["weak", kind]
+        difference, found = inference.paired_difference(strong, weak, resamples=60)
+        assert difference == strong.value - weak.value
+        assert numbers(found) == pytest.approx((low[index], high[index]), abs=1e-12)
+        assert numbers(inference.paired_difference(weak, weak, resamples=60)[1]) == (0, 0)
 
 
 def test_rows_may_be_scored_at_two_sizes():
-    rows, patients, scans = cohort()
-    small = {"weak": rows["weak"], "strong": rows["strong"] * 4}  # four pixels for each: the same ratios
-    assert overlap_intervals(small, patients, scans, resamples=50) == overlap_intervals(
-        rows, patients, scans, resamples=50
-    )
+    rows, patients, _ = cohort()
+    small, large = Pooled(rows["weak"], patients), Pooled(rows["weak"] * 4, patients)  # the same ratios
+    assert inference.intervals({"": small}, resamples=50) == inference.intervals({"": large}, resamples=50)
     with pytest.raises(RadlibError, match="at the same size"):
-        paired_p(small["weak"], small["strong"], patients)
+        inference.paired_p(small, large)
 
 
 @pytest.mark.parametrize(("n_patients", "lowest", "highest"), [(40, 0.89, 0.99), (4, 0.70, 0.88)])
@@ -155,7 +148,7 @@ def test_intervals_cover_the_true_score_as_often_as_they_say_and_less_of_four_pa
     for trial in range(200):
         both = np.round(1000 * generator.uniform(0.6, 1, n_patients)).astype(int)[patients]
         counts = np.stack([both, both, np.full(len(both), 1000)], axis=-1)[:, None]
-        interval = overlap_intervals({"row": counts}, patients, resamples=300, seed=trial)["row"].score
+        interval = inference.intervals({"row": Pooled(counts, patients)}, resamples=300, seed=trial)["row"]
         covered += interval.low <= truth <= interval.high
     assert lowest <= covered / 200 <= highest
 
@@ -163,9 +156,9 @@ def test_intervals_cover_the_true_score_as_often_as_they_say_and_less_of_four_pa
 def test_drawing_patients_widens_the_interval_where_their_slices_are_alike():
     patients = np.repeat(np.arange(30), 20)
     both = np.random.default_rng(0).integers(500, 1000, 30)[patients]
-    counts = {"row": np.stack([both, both, np.full(600, 1000)], axis=-1)[:, None]}
+    counts = np.stack([both, both, np.full(600, 1000)], axis=-1)[:, None]
     by_patient, by_slice = (
-        overlap_intervals(counts, of, resamples=300)["row"].score for of in (patients, np.arange(600))
+        inference.intervals({"row": Pooled(counts, of)}, resamples=300)["row"] for of in (patients, np.arange(600))
     )
     assert by_patient.high - by_patient.low > 2.5 * (by_slice.high - by_slice.low)
 
@@ -233,7 +226,7 @@ def test_chunks_do_not_change_p(monkeypatch):
     few = np.isin(patients, ["P00", "P01", "P02", "P03", "P04"])
     calls = [(rows["weak"], rows["strong"], patients), (rows["weak"][few], rows["strong"][few], patients[few])]
     whole = [paired_p(*call, permutations=300) for call in calls]
-    monkeypatch.setattr(module, "CHUNK_WEIGHTS", 100)
+    monkeypatch.setattr(inference, "CHUNK_WEIGHTS", 100)
     assert [paired_p(*call, permutations=300) for call in calls] == whole
 
 
@@ -242,27 +235,35 @@ def test_chunks_do_not_change_p(monkeypatch):
     [
         ({"patients": np.zeros(8)}, "at least two patients"),
         ({"patients": np.arange(5)}, r"shape \(5,\) for 8 samples"),
-        ({"cases": np.zeros(8)}, "Case '0.0' belongs to more than one patient"),
-        ({"cases": np.arange(7)}, r"shape \(7,\) for 8 samples"),
-        ({"counts_by_row": {}}, "at least one row"),
+        ({"scans": np.zeros(8)}, "Case '0.0' belongs to more than one patient"),
+        ({"scans": np.arange(7)}, r"shape \(7,\) for 8 samples"),
+        ({"rows": {}}, "at least one row"),
         ({"resamples": 0}, "make no interval"),
         ({"level": 1.0}, "level 1.0 does not exist"),
-        ({"counts_by_row": {"row": np.zeros((8, 2, 3), int)}}, "no foreground"),
-        ({"counts_by_row": {"a": np.ones((8, 2, 3), int), "b": np.ones((7, 2, 3), int)}}, "Rows 'a' and 'b'"),
+        ({"rows": {"row": np.zeros((8, 2, 3), int)}}, "no foreground"),
     ],
 )
 def test_what_cannot_be_resampled_is_refused_in_a_sentence(change, sentence):
-    good = {"counts_by_row": {"row": np.ones((8, 2, 3), int)}, "patients": np.arange(8), "resamples": 10}
-    overlap_intervals(**good)
+    def intervals(rows, patients, scans, **options):
+        return inference.intervals(scored(rows, patients, scans), **options)
+
+    good = {"rows": {"row": np.ones((8, 2, 3), int)}, "patients": np.arange(8), "scans": np.arange(8), "resamples": 10}
+    intervals(**good)
     with pytest.raises(RadlibError, match=sentence):
-        overlap_intervals(**{**good, **change})
+        intervals(**{**good, **change})
+
+
+def test_rows_of_other_patients_are_refused():
+    counts = np.ones((8, 2, 3), int)
+    with pytest.raises(RadlibError, match=r"The rows are of \[4, 8\] patients"):
+        inference.intervals({"a": Pooled(counts, np.arange(8)), "b": Pooled(counts, np.arange(8) // 2)})
 
 
 def test_a_class_in_so_few_patients_that_no_resample_keeps_it_is_told():
     counts = np.ones((40, 40, 3), int)
     counts[..., 0] = counts[..., 2] = np.eye(40)  # every class in one patient of its own
     with pytest.raises(RadlibError, match="None of 20 resamples of 40 patients keeps every class"):
-        overlap_intervals({"row": counts}, np.arange(40), resamples=20)
+        inference.intervals({"row": Pooled(counts, np.arange(40))}, resamples=20)
 
 
 @pytest.mark.parametrize(
