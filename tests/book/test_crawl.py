@@ -47,23 +47,32 @@ def opened(context: Any, address: str) -> tuple[Any, list[str]]:
     return page, wrong
 
 
-@pytest.fixture(scope="session")
-def pages(served: str, browser: Any) -> list[str]:
-    """Addresses of all pages that links lead to from the first; each is opened, and nothing may go wrong."""
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """What `pages` has found."""
+    return set()
+
+
+@pytest.fixture
+def pages(served: str, browser: Any, known: set[str]) -> list[str]:
+    """Addresses of all pages that links lead to from the first; each is opened once, and nothing may go wrong."""
+    if known:
+        return sorted(known)
     context = browser.new_context(viewport=DESK, color_scheme="light")
     first = served + "book/welcome.html"  # where index.html sends its reader
-    waiting, known = [first], {first}
+    waiting, found = [first], {first}
     while waiting:
         address = waiting.pop()
         page, wrong = opened(context, address)
         assert not wrong, f"{address}: {wrong}"
         for link in page.eval_on_selector_all("a[href]", LINKS):
             target = urldefrag(urljoin(page.url, link)).url
-            if target.startswith(served) and target.endswith(".html") and target not in known:
-                known.add(target)
+            if target.startswith(served) and target.endswith(".html") and target not in found:
+                found.add(target)
                 waiting.append(target)
         page.close()
     context.close()
+    known |= found
     return sorted(known)
 
 
