@@ -48,6 +48,27 @@ def opened(context: Any, address: str) -> tuple[Any, list[str]]:
     return page, wrong
 
 
+def test_every_page_opens_from_disk_and_its_pictures_say_what_they_show_and_keep_their_greys_in_the_dark(
+    site: Path, browser: Any
+) -> None:
+    context = browser.new_context(viewport=PHONE, color_scheme="dark")
+    for path in [*site.glob("book/**/*.html"), *site.glob("notebooks/*.html"), site / "index.html"]:
+        page, wrong = opened(context, path.as_uri())
+        assert not wrong, f"{path.name}: {wrong}"
+        pictures = page.eval_on_selector_all(
+            "article img", "all => all.map(i => [i.alt, getComputedStyle(i).filter, i.naturalWidth, i.src])"
+        )
+        for alt, colour_filter, width, source in pictures:
+            assert len(alt.split()) >= 3 and not re.search(r"\.(png|svg|jpe?g)$", alt), f"{path.name}: alt '{alt}'"
+            if source.endswith(".svg"):
+                assert "invert(1)" in colour_filter, f"{path.name}: a plot stays white"
+            else:
+                assert colour_filter == "none", f"{path.name}: a radiograph would change its greys"
+            assert width > 0, f"{path.name}: the picture '{alt}' did not load"
+        page.close()
+    context.close()
+
+
 @pytest.fixture(scope="module")
 def known() -> set[str]:
     """What `pages` has found."""
@@ -110,27 +131,6 @@ def test_every_page_fits_is_light_and_can_be_read_by_everyone(
         page.close()
     context.close()
     assert not faults, "\n".join(faults)
-
-
-def test_every_page_opens_from_disk_and_its_pictures_say_what_they_show_and_keep_their_greys_in_the_dark(
-    site: Path, browser: Any
-) -> None:
-    context = browser.new_context(viewport=PHONE, color_scheme="dark")
-    for path in [*site.glob("book/**/*.html"), *site.glob("notebooks/*.html"), site / "index.html"]:
-        page, wrong = opened(context, path.as_uri())
-        assert not wrong, f"{path.name}: {wrong}"
-        pictures = page.eval_on_selector_all(
-            "article img", "all => all.map(i => [i.alt, getComputedStyle(i).filter, i.naturalWidth, i.src])"
-        )
-        for alt, colour_filter, width, source in pictures:
-            assert len(alt.split()) >= 3 and not re.search(r"\.(png|svg|jpe?g)$", alt), f"{path.name}: alt '{alt}'"
-            if source.endswith(".svg"):
-                assert "invert(1)" in colour_filter, f"{path.name}: a plot stays white"
-            else:
-                assert colour_filter == "none", f"{path.name}: a radiograph would change its greys"
-            assert width > 0, f"{path.name}: the picture '{alt}' did not load"
-        page.close()
-    context.close()
 
 
 @pytest.mark.parametrize("how", ["served", "from disk"])
