@@ -46,7 +46,7 @@ pages: $(EXECUTED)
 
 test: env lint ## static checks, then every test
 	@echo "Running the tests (some minutes on two cores) ..."
-	@OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 2 $(ARGS)
+	@OMP_NUM_THREADS=1 MPLBACKEND=agg $(BIN)/python tests/run.py $(ARGS)
 
 lint: env ## ruff, mypy, and notebooks without outputs
 	@$(BIN)/ruff check

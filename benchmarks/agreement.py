@@ -4,10 +4,12 @@ For each backbone: scikit-learn's StandardScaler and LogisticRegression over a p
 on validation by scikit-learn's roc_auc_score, refitted on train + validation, scored on test. Nothing of radlib's
 probes, metrics or choice is used, only its features and split.
 
-    python benchmarks/agreement.py DIR      # DIR: the Brain Tumor release
+    python benchmarks/agreement.py DIR         # DIR: the Brain Tumor release
+    python benchmarks/agreement.py --smallest  # one backbone on a small stand-in, to see that it runs
 """
 
-import sys
+import argparse
+from pathlib import Path
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -15,6 +17,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from radlib import assets
+from radlib.data import standins
 from radlib.data.catalog import open_dataset
 from radlib.evaluate.features import extract
 from radlib.models import backbones
@@ -25,8 +29,17 @@ PATH = np.logspace(-6, 0, 7)
 
 def main() -> None:
     """Print scikit-learn's and the published AUROC of each backbone."""
-    dataset = open_dataset("brain_tumor", sys.argv[1])
+    ask = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    ask.add_argument("root", metavar="DIR", type=Path, nargs="?")
+    ask.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
+    given = ask.parse_args()
+    if not (given.root or given.smallest):
+        ask.error("name the folder of the Brain Tumor release")
+    root = given.root or standins.write("brain_tumor", assets.cache_dir() / "standins" / "brain_tumor-12", 12)
+    dataset = open_dataset("brain_tumor", root)
     split, y = dataset.samples["split"].to_numpy(), dataset.labels
+    if given.smallest:  # so few patients leave some part of the split without one of the classes
+        split = np.array(["train", "validation", "test"])[np.arange(len(y)) % 3]
     train, validation, test = (split == name for name in ("train", "validation", "test"))
     published = {
         (found.backbone.id, found.protocol): found.value
@@ -34,7 +47,8 @@ def main() -> None:
         if found.scored == "all"
     }
     print(f"{'backbone':20} {'input':10} {'C':>7} {'scikit-learn':>12} {'L-BFGS here':>12} {'SGD heads':>10}")
-    for name in dict.fromkeys(name for name, _ in published):
+    names = list(dict.fromkeys(name for name, _ in published))
+    for name in names[:1] if given.smallest else names:
         inputs = extract(dataset, backbones.load(name)).linear_inputs()
         scores = {}
         for key, x in inputs.items():

@@ -1,6 +1,6 @@
 """How many pictures a second does the patch explorer draw while a slider is dragged?
 
-    python benchmarks/explorer.py [--size 560] [--images 4] [--seconds 3] [--json FILE]
+    python benchmarks/explorer.py [--size 560] [--images 4] [--seconds 3] [--json FILE] [--smallest]
 
 A page without Python is opened from disk in headless Chromium (no GPU) with `--images` levels of the real chest CT at
 --size px (560: 40 x 40 patches each). In every animation frame a control is moved one step and hears the event it would
@@ -52,7 +52,10 @@ def main() -> None:
     ask.add_argument("--images", type=int, default=4)
     ask.add_argument("--seconds", type=float, default=3.0)
     ask.add_argument("--json", type=Path)
+    ask.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
     given = ask.parse_args()
+    if given.smallest:
+        given.size, given.images, given.seconds = 112, 2, 0.3
     from playwright.sync_api import sync_playwright
 
     with tempfile.TemporaryDirectory() as folder, sync_playwright() as playwright:

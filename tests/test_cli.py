@@ -1,5 +1,4 @@
 import json
-import os
 import re
 import subprocess
 import sys
@@ -60,8 +59,11 @@ def test_a_run_prints_its_own_results_and_none_that_lay_there(clinic, capsys):
     assert len(list(Path("results/own/table04").glob("*.json"))) == 4
 
 
-def test_run_writes_a_page_with_nothing_private_in_it(clinic, capsys):
-    assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK]) == 0
+def test_run_writes_a_page_with_nothing_private_in_it_and_no_parameter_becomes_code(clinic, capsys):
+    # Papermill writes parameters into a cell; quotes and newlines in them must stay text.
+    evil = "x\"\"\"\n__import__('pathlib').Path('owned').touch()\n"
+    assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK, "-p", "data_note", json.dumps(evil)]) == 0
+    assert not list(clinic.parent.rglob("owned")) and not (REPOSITORY / "notebooks" / "owned").exists()
     page = Path("_build/notebooks/table04_linear_probing.ipynb")
     assert_rows_are_printed(capsys.readouterr().out.splitlines(), page)
     text = page.read_text()
@@ -89,14 +91,12 @@ def test_papermill_alone_runs_the_notebook(clinic):
         (["run", "table04", "-p", "epoch", "3"], "no parameter of table04 called 'epoch'; did you mean 'epochs'"),
         (["run", "table04", "-p", "backbones", "['a"], "Parameter 'backbones' is no YAML value"),
         (["run", "table04", "-p", "backbones", "vits15"], "no backbone called 'vits15'"),
-        (["run", "table04", "--data-root", "empty"], "empty is empty; put the files of 'brain_tumor' there"),
         (["run", "table04", "--data-root", "nowhere"], "nowhere does not exist"),
         (["data", "standin", "brain_tumour", "--out", "out"], "did you mean 'brain_tumor'"),
     ],
 )
 def test_bad_input_is_one_sentence_and_leaves_nothing(tmp_path, monkeypatch, capsys, arguments, sentence):
     monkeypatch.chdir(tmp_path)
-    Path("empty").mkdir()
     assert cli.main(arguments) == 2
     said = capsys.readouterr().err.strip().splitlines()[-1]
     assert said.startswith("radlib: ") and sentence in said
@@ -110,11 +110,3 @@ def test_papermill_alone_shows_the_sentence_and_no_traceback_of_ours(tmp_path):
     assert done.returncode != 0
     assert "is empty; put the files of 'brain_tumor' there" in done.stderr
     assert "radlib/report/probing.py" not in done.stderr
-
-
-def test_a_string_parameter_cannot_become_code(clinic):
-    """Papermill writes parameters into a cell; quotes and newlines in them must stay text."""
-    evil = "x\"\"\"\n__import__('pathlib').Path('owned').touch()\n"
-    assert cli.main(["run", "table04", "--data-root", str(clinic), *QUICK, "-p", "data_note", json.dumps(evil)]) == 0
-    assert not list(clinic.parent.rglob("owned"))
-    assert not os.path.exists(REPOSITORY / "notebooks" / "owned")

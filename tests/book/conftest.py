@@ -1,6 +1,5 @@
 """The site, built once from the pages as they are; a notebook not yet executed is stood for by a small one."""
 
-import faulthandler
 import functools
 import http.server
 import shutil
@@ -12,24 +11,19 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from browser import browser, pytest_collection_modifyitems, started, within_limit
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 from radlib.report import html_table, leaderboard
 
-REPOSITORY = Path(__file__).resolve().parents[2]
-BROWSERS = ("chromium", "chromium-browser", "google-chrome")
+__all__ = ["browser", "pytest_collection_modifyitems", "started"]
+pytest_runtest_setup = pytest_runtest_call = pytest_runtest_teardown = within_limit
 
-STILL = 300  # seconds after which a browser that is being closed has stood still
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # One pixel: what matters is that it is a picture with an alternative text.
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAQAAAC1HAwCAAAAC0lEQVR42mNk+A8AAQUBAScY42YAAAAASUVORK5CYII="
 MADE_FROM = "1,002 test images of 70 patients\nweights 0123abcd, seed 0"
-
-
-@pytest.hookimpl(tryfirst=True)
-def pytest_runtest_teardown() -> None:
-    """Guard what closes pages too: pytest's own guard of a test's time (pyproject.toml) ends where the test fails."""
-    faulthandler.dump_traceback_later(STILL, exit=True, file=sys.__stderr__)
 
 
 def table() -> str:
@@ -143,20 +137,3 @@ def served(site: Path) -> Iterator[str]:
         threading.Thread(target=server.serve_forever, daemon=True).start()
         yield f"http://127.0.0.1:{server.server_port}/"
         server.shutdown()
-
-
-@pytest.fixture(scope="session")
-def browser() -> Iterator[object]:
-    """Headless Chromium to which every host but this machine is unknown."""
-    executable = next(filter(None, map(shutil.which, BROWSERS)), None)
-    if executable is None:
-        pytest.skip("no chromium is installed, so the book's pages cannot be opened")
-    from playwright.sync_api import sync_playwright
-
-    with sync_playwright() as playwright:
-        chromium = playwright.chromium.launch(
-            executable_path=executable,
-            args=["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--no-sandbox"],
-        )
-        yield chromium
-        chromium.close()

@@ -1,5 +1,6 @@
 """From the first page along every link, the network cut: nothing fails, is too wide, too heavy or unreadable."""
 
+import re
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -47,23 +48,53 @@ def opened(context: Any, address: str) -> tuple[Any, list[str]]:
     return page, wrong
 
 
-@pytest.fixture(scope="session")
-def pages(served: str, browser: Any) -> list[str]:
-    """Addresses of all pages that links lead to from the first; each is opened, and nothing may go wrong."""
+def test_every_page_opens_from_disk_and_its_pictures_say_what_they_show_and_keep_their_greys_in_the_dark(
+    site: Path, browser: Any
+) -> None:
+    context = browser.new_context(viewport=PHONE, color_scheme="dark")
+    for path in [*site.glob("book/**/*.html"), *site.glob("notebooks/*.html"), site / "index.html"]:
+        page, wrong = opened(context, path.as_uri())
+        assert not wrong, f"{path.name}: {wrong}"
+        pictures = page.eval_on_selector_all(
+            "article img", "all => all.map(i => [i.alt, getComputedStyle(i).filter, i.naturalWidth, i.src])"
+        )
+        for alt, colour_filter, width, source in pictures:
+            assert len(alt.split()) >= 3 and not re.search(r"\.(png|svg|jpe?g)$", alt), f"{path.name}: alt '{alt}'"
+            if source.endswith(".svg"):
+                assert "invert(1)" in colour_filter, f"{path.name}: a plot stays white"
+            else:
+                assert colour_filter == "none", f"{path.name}: a radiograph would change its greys"
+            assert width > 0, f"{path.name}: the picture '{alt}' did not load"
+        page.close()
+    context.close()
+
+
+@pytest.fixture(scope="module")
+def known() -> set[str]:
+    """What `pages` has found."""
+    return set()
+
+
+@pytest.fixture
+def pages(served: str, browser: Any, known: set[str]) -> list[str]:
+    """Addresses of all pages that links lead to from the first; each is opened once, and nothing may go wrong."""
+    if known:
+        return sorted(known)
     context = browser.new_context(viewport=DESK, color_scheme="light")
     first = served + "book/welcome.html"  # where index.html sends its reader
-    waiting, known = [first], {first}
+    waiting, found = [first], {first}
     while waiting:
         address = waiting.pop()
         page, wrong = opened(context, address)
         assert not wrong, f"{address}: {wrong}"
         for link in page.eval_on_selector_all("a[href]", LINKS):
             target = urldefrag(urljoin(page.url, link)).url
-            if target.startswith(served) and target.endswith(".html") and target not in known:
-                known.add(target)
+            if target.startswith(served) and target.endswith(".html") and target not in found:
+                found.add(target)
                 waiting.append(target)
         page.close()
     context.close()
+    known |= found
     return sorted(known)
 
 
@@ -77,13 +108,14 @@ def test_links_lead_to_every_page(pages: list[str], served: str, site: Path) -> 
     assert len(built) > 30
 
 
+@pytest.mark.parametrize("half", [0, 1])  # each well within what a browser test may take
 @pytest.mark.parametrize("theme, size", [("light", DESK), ("dark", PHONE)])
 def test_every_page_fits_is_light_and_can_be_read_by_everyone(
-    pages: list[str], browser: Any, axe: str, theme: str, size: dict[str, int]
+    pages: list[str], browser: Any, axe: str, theme: str, size: dict[str, int], half: int
 ) -> None:
     context = browser.new_context(viewport=size, color_scheme=theme, reduced_motion="reduce")
     faults = []
-    for address in pages:
+    for address in pages[half::2]:
         page, wrong = opened(context, address)
         assert page.evaluate("document.documentElement.dataset.theme") == theme
         width = page.evaluate("document.documentElement.scrollWidth")
@@ -99,15 +131,6 @@ def test_every_page_fits_is_light_and_can_be_read_by_everyone(
         page.close()
     context.close()
     assert not faults, "\n".join(faults)
-
-
-def test_every_page_opens_from_disk(site: Path, browser: Any) -> None:
-    context = browser.new_context(viewport=PHONE)
-    for path in [*site.glob("book/**/*.html"), *site.glob("notebooks/*.html"), site / "index.html"]:
-        page, wrong = opened(context, path.as_uri())
-        assert not wrong, f"{path.name}: {wrong}"
-        page.close()
-    context.close()
 
 
 @pytest.mark.parametrize("how", ["served", "from disk"])
