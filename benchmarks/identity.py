@@ -1,6 +1,6 @@
 """How long does it take to open NIH Chest X-ray's folder, and how long to see that none of its files has changed?
 
-    python benchmarks/identity.py [--images 112120] [--kilobytes 4] [--folder DIR] [--json identity.json]
+    python benchmarks/identity.py [--images 112120] [--kilobytes 4] [--folder DIR] [--json FILE] [--smallest]
 
 A folder in the release's layout (table, two lists, twelve folders of PNG files) with `--images` files of `--kilobytes`
 each is written below DIR (a temporary one) and opened three times, each time in a new process:
@@ -37,7 +37,10 @@ def main() -> None:
     ask.add_argument("--kilobytes", type=int, default=4)
     ask.add_argument("--folder", type=Path)
     ask.add_argument("--json", type=Path)
+    ask.add_argument("--smallest", action="store_true", help="the smallest sizes, to see that it runs")
     given = ask.parse_args()
+    if given.smallest:
+        given.images = 500
     rows = []
     with tempfile.TemporaryDirectory(dir=given.folder) as folder:
         root, cache = Path(folder) / "nih", Path(folder) / "cache"
