@@ -12,8 +12,9 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from radlib import atomic
-from radlib.alone import alone
+from filelock import FileLock
+
+from radlib import assets, atomic
 from radlib.data.catalog import TASKS
 from radlib.data.origin import MARKER
 from radlib.errors import RadlibError, unknown_name
@@ -105,7 +106,7 @@ def write(name: str, out: Path | str, patients: int | None = None, seed: int = 0
             "a seed of 0 or more."
         )
     wanted = {"dataset": name, "version": make.VERSION, "seed": seed, "patients": patients}
-    with alone(str(out.resolve())):
+    with FileLock(assets.cache_dir() / "standins" / f"{name}.lock"):
         return _written(make, wanted, out, progress)
 
 
