@@ -67,7 +67,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.of:
-            raise RadlibError(f"Part {self.number}/{self.of} is none; the first of four is 1/4 and the last 4/4.")
+            raise RadlibError(f"Part {self.number}/{self.of} is out of range; use 1/{self.of} to {self.of}/{self.of}.")
 
     def take(self, bounds: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """This part's shards of all `bounds`; none where there are fewer shards than parts."""
