@@ -47,7 +47,7 @@ TABLE04 = "_build/notebooks/table04_linear_probing.ipynb"
 @pytest.fixture
 def clinic(clinic):
     """The folder of small pictures, called like a command: no job may run it."""
-    return clinic.rename(clinic.with_name("it's || touch owned || echo $(touch owned) \""))
+    return clinic.rename(clinic.with_name("it's {mine} || touch owned || echo $(touch owned) \""))
 
 
 @pytest.fixture
@@ -122,7 +122,7 @@ def test_a_page_is_made_again_after_a_failure_and_whenever_something_changes(sna
     assert jobs(said) == ["table04"] and "Params have changed since last execution" in said
     (clinic / "30.png").write_bytes(whole)
     _, said = run(snakemake("table04", "-n"))
-    assert jobs(said) == ["features", "table04"] and "Updated input files" in said
+    assert jobs(said) == ["features", "table04"] and said.count("Params have changed") == 1
 
 
 @needs_snakemake
@@ -185,7 +185,7 @@ def test_a_node_that_dies_in_the_middle_of_a_shard_costs_that_shard_and_no_byte(
     words = ["features", "manifest", "--data-root", str(clinic), "--backbone", "vits14_random"]
     with mock.patch.dict(os.environ, {"OMP_NUM_THREADS": "2"}):  # as the Snakefile gives the job
         subprocess.run([sys.executable, "-m", "radlib.cli", *words], check=True, capture_output=True)
-    assert there.read_bytes() == survived
+    assert there.read_bytes() == survived and not list(tmp_path.rglob("owned"))
 
 
 def parameters_of(name):
