@@ -519,11 +519,11 @@ COMMANDS = [
     (["data", "split", "amos", "--root", "~no-such-user", "--out", "x.csv"], "~no-such-user does not exist; data_root"),
     (["features", "amos", "--backbone", "vgg19", "--shards", "²/²"], "--shards is '²/²'; write it as K/N"),
     (["features", "amos", "--backbone", "vgg19", "--shards", "1/" + "9" * 5000], "--shards is .*; write it as K/N"),
-    (["features", "amos", "--backbone", "vgg19", "--shards", "3/2"], "Part 3/2 is none; the first of four is 1/4"),
+    (["features", "amos", "--backbone", "vgg19", "--shards", "3/2"], "Part 3/2 is out of range; use 1/2 to 2/2"),
     (["features", "amos", "--backbone", "vgg19", "--image-size", "20000"], "'image_size' is 20000: at most 2048"),
     (["features", "amos", "--backbone", "vits14_random", "--seed", str(2**70)], "'seed' is .*: a number below"),
     (["features", "amos", "--backbone", "vits14_random", "--seed", "-1"], "'seed' is -1: at least 0"),
-    (["features", "amos", "--backbone", "dinov2_vits14", "--patch-blocks", "9"], "'blocks' is 9: at most 5"),
+    (["features", "amos", "--backbone", "dinov2_vits14", "--patch-blocks", "9"], "'patch_blocks' is 9: at most 5"),
     (["features", "amos", "--backbone", "file:~no-such-user/x.pt=resnet18"], "user/x.pt are not there; name"),
     (["features", "amos", "--backbone", "file:" + "x" * 300 + ".pt=resnet18"], "are not there; name a"),
     (
