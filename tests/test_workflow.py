@@ -4,6 +4,7 @@ import itertools
 import json
 import os
 import re
+import shlex
 import shutil
 import signal
 import subprocess
@@ -93,6 +94,20 @@ def test_the_whole_book_is_a_job_a_page_and_ends_in_the_site(tmp_path, monkeypat
     assert code == 0 and jobs(said).count("features") == features > 300
     code, said = run([*command, "--config", "table4={epochs: 3}"])
     assert code != 0 and "The configuration sets {'table4'}; write data_root, features or a page: explore" in said
+
+
+@needs_snakemake
+def test_parameters_reach_the_page_as_the_configuration_has_them(snakemake):
+    given = {
+        "data_note": 'it\'s "x": [1], # {no} $HOME\ncomment – 😀',
+        "epochs": 1e-05,
+        "controls": None,
+        "also": {"a": [1]},
+    }
+    _, said = run(snakemake("table04", "-n", "--printshellcmds", **given))
+    (words,) = re.findall(r"radlib run (.*) --show-failure", said)
+    parameters = cli._parameters(cli._parser().parse_args(["run", *shlex.split(words)]))
+    assert parameters == {**QUICK, **given}
 
 
 @needs_snakemake
