@@ -30,7 +30,7 @@ SCALE := .venv-scale/.ready-$(shell cksum 2>/dev/null <workflow/requirements.loc
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help book pages test lint lock clean env scale $(PAGES)
+.PHONY: help book pages test lint lock licences clean env scale $(PAGES)
 
 help: ## what there is to make
 	@awk -F ':.*## ' '/^[a-z].*:.*## / {printf "  make %-20s %s\n", $$1, $$2}' Makefile
@@ -89,7 +89,7 @@ $(READY):
 	@$(BIN)/python -m pip install -qq --no-deps --no-build-isolation -e .
 	@touch $@
 
-scale: $(SCALE) ## Snakemake, for radlib run all, in .venv-scale, from workflow/requirements.lock
+scale: $(SCALE) ## Snakemake, to run the book as jobs (book/scale_out.md), in .venv-scale
 
 $(SCALE):
 	@rm -rf .venv-scale && $(PYTHON) -m venv .venv-scale
@@ -104,6 +104,13 @@ lock: env ## resolve pyproject.toml's ranges into requirements.lock and workflow
 	echo '--extra-index-url https://download.pytorch.org/whl/cpu'; \
 	$(BIN)/uv pip compile pyproject.toml --constraints requirements.lock --python-version 3.11 --python-platform x86_64-manylinux_2_28 \
 		--no-header --no-annotate --quiet | sed -E '/^(nvidia-|cuda-|triton==)/d; s/^(torch|torchvision)==([0-9.]+)/\1==\2+cpu/'; } >.binder/requirements.txt
+
+LICENCES := $(BIN)/uv tool run pip-licenses@5.5.5 --from=mixed --with-system --format=markdown --ignore-packages radlib --python
+
+licences: env scale ## list the packages of both environments with their licences in book/licences.md (needs the network)
+	@{ sed '/^| /,$$d' book/licences.md; $(LICENCES) $(BIN)/python; \
+	printf '\n## Snakemake\n\nThe environment that `make scale` installs, from `workflow/requirements.lock`.\n\n'; \
+	$(LICENCES) .venv-scale/bin/python; } | sed -E 's/ {2,}/ /g; s/-{4,}/---/g' >$@.md && mv $@.md book
 
 clean: ## remove what was built; the environment and the caches of features stay
 	@rm -rf _build

@@ -2,7 +2,7 @@
 
     python benchmarks/scale.py [--growth 200 2000 20000] [--images 96] [--gpu-tflops 100] [--json FILE] [--smallest]
 
-*The paper.* Its settings (workflow/paper.yaml) are planned as `radlib run all` plans them, with the counts of Table 1.
+*The paper.* Its settings and the features its pages read are those of workflow/paper.yaml, with the counts of Table 1.
 What a network takes is counted in floating-point operations (torch's counter, a multiply and an add are two) and
 divided by a rate: on a CPU core the one measured here, in this run, of ViT-S/14 all the way from file to shard, by
 processor time, so that what else the machine does counts little; on a GPU one that is *stated*, not measured:
@@ -15,23 +15,27 @@ files is not counted: the system takes it back when it likes. Seconds are of pro
 """
 
 import argparse
+import ast
 import csv
 import functools
+import itertools
 import json
 import os
 import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable
-from dataclasses import replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
 import numpy as np
+import papermill
 import timm
 import torch
+import yaml
 from PIL import Image
 from timm.layers import set_fused_attn
 from torch.utils.flop_counter import FlopCounterMode
@@ -40,8 +44,7 @@ from radlib import assets
 from radlib.data import catalog, origin, standins
 from radlib.evaluate import features
 from radlib.models import backbones, decoders, segmenters
-from radlib.report import plan, reads
-from radlib.report.frozen import Frozen
+from radlib.report import page
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 TRAINING = 3  # times a forward pass: forward, and twice as much backward
@@ -69,6 +72,17 @@ split = dataset.samples["split"].to_numpy()
 linear_probe(frozen.linear_inputs(), dataset.labels, split, n_classes=2, epochs=2, seed=0)
 print(features_seconds, after, time.process_time() - started, max(seen))
 """
+
+
+@dataclass(frozen=True)
+class Frozen:
+    """Features of one dataset by one backbone: patch tokens of `blocks` last blocks where that is not 0."""
+
+    dataset: str
+    backbone: str
+    image_size: int
+    blocks: int = 0
+    samples: int = 0
 
 
 def forward(call: Callable[[], object]) -> float:
@@ -167,11 +181,12 @@ def every_page(rate: float, gpu: float, few: bool) -> list[dict[str, Any]]:
 
     Features that pages share are counted with the first of them.
     """
-    given, seen, table = plan.settings(CHECKOUT / "workflow" / "paper.yaml"), set(), []
-    known = {name: path for name, path in plan.page.notebooks().items() if name in reads._PAGES}
-    for name, path in list(known.items())[: 1 if few else None]:
-        parameters = {**plan._parameters(path), **given.get(name, {}), "data_root": "/data"}
-        asked = reads.frozen(name, parameters)
+    paper = yaml.safe_load((CHECKOUT / "workflow" / "paper.yaml").read_text())
+    groups, seen, table = paper.pop("features").values(), set(), []
+    for name in sorted(paper)[: 1 if few else None]:
+        defaults = papermill.inspect_notebook(str(page.notebooks()[name]))
+        parameters = {key: ast.literal_eval(one["default"]) for key, one in defaults.items()} | paper[name]
+        asked = read_by(name, parameters, groups)
         new = [one for one in asked if one not in seen]
         seen.update(new)
         frozen = sum(images_of(one) * of_backbone(one.backbone, one.image_size) for one in new)
@@ -182,6 +197,18 @@ def every_page(rate: float, gpu: float, few: bool) -> list[dict[str, Any]]:
             "gb": sum(images_of(one) * bytes_of(one) for one in new) / 1e9,
         })  # fmt: skip
     return table
+
+
+def read_by(name: str, parameters: dict[str, Any], groups: Iterable[dict[str, Any]]) -> list[Frozen]:
+    """The features of `groups` that page `name` reads with `parameters`."""
+    both = [[parameters.get(f"{panel}{key}", ()) for key in ("datasets", "backbones")] for panel in ("", "mask_")]
+    return [
+        Frozen(dataset, backbone, group["image_size"], group.get("patch_blocks", 0), group.get("samples", 0))
+        for group in groups
+        if name in group["pages"]
+        for dataset, backbone in itertools.product(group["datasets"], group["backbones"])
+        if any(dataset in datasets and backbone in named for datasets, named in both)
+    ]
 
 
 def tuning(parameters: dict[str, Any], asked: list[Frozen]) -> float:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from radlib import assets, atomic, checked_array, privacy
+from radlib import assets, atomic, checked_array
 from radlib.errors import RadlibError, unknown_name
 
 KINDS = {  # folder of the cache -> what lies there
@@ -25,7 +25,6 @@ KINDS = {  # folder of the cache -> what lies there
     "fine_tuning": "checkpoints of tuned backbones",
     "segmenters": "checkpoints of decoders and networks that draw masks",
     "weights": "which weights this machine has used",
-    "locks": "empty files that let runs wait for each other",
 }
 ALL = "all"
 
@@ -128,7 +127,7 @@ def verify(kind: str = ALL, delete: bool = False) -> Iterator[Verdict]:
 
 def _checked(kind: str, folder: Path) -> Sequence[Path]:
     """What has a checksum of its own: files, and of stand-ins whole cohorts."""
-    if kind == "locks" or not folder.is_dir():
+    if not folder.is_dir():
         return []
     if kind == "standins":
         return sorted(path for path in folder.iterdir() if path.is_dir() and ".part" not in path.name)
@@ -209,4 +208,4 @@ def in_words(found: Sequence[Shelf]) -> str:
         half = f", {shelf.unfinished} unfinished" if shelf.unfinished else ""
         lines.append(f"  {shelf.kind:14}{shelf.size / 1e6:>12,.1f} MB{shelf.files:>8,} files  {shelf.what}{half}")
     lines.append(f"  {'together':14}{sum(shelf.size for shelf in found) / 1e6:>12,.1f} MB")
-    return privacy.public("\n".join(lines))
+    return "\n".join(lines)

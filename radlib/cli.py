@@ -12,7 +12,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Any, NoReturn
 
-from radlib import __version__, strict_yaml
+from radlib import __version__
 from radlib.errors import NO_MEMORY, RadlibError, plain
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
@@ -42,7 +42,34 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _run_command(arguments: list[str]) -> int:
     given = _parser().parse_args(arguments)
-    return _logged(given, arguments) if given.log is not None else _told(given)
+    try:
+        code = int(given.command(given))
+        sys.stdout.flush()
+        return code
+    except RadlibError as error:
+        print(f"radlib: {error}", file=sys.stderr)
+        return 2
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
+            raise
+        print(
+            "radlib: memory is full; end other programs, or ask for smaller images: finished features and epochs are "
+            "kept and the same command goes on from there.",
+            file=sys.stderr,
+        )
+        return 2
+    except BrokenPipeError:  # the reader of our output has seen enough, as in `radlib data check … | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except OSError as error:
+        print(f"radlib: {plain(_of_the_system(error))}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        if signal.getsignal(signal.SIGINT) is _leave_at_once:
+            for each in STOPS:
+                signal.signal(each, signal.SIG_IGN)  # or a second one would say it twice
+        print(STOPPED, file=sys.stderr)
+        return INTERRUPTED
 
 
 def _escape_what_cannot_be_shown() -> None:
@@ -82,53 +109,6 @@ def _leave() -> NoReturn:
     os._exit(INTERRUPTED)
 
 
-def _logged(given: argparse.Namespace, arguments: list[str]) -> int:
-    from radlib import log
-
-    folders = [getattr(given, name, None) for name in ("data_root", "root", "out", "output", "save_masks")]
-    private = [place for folder in folders if folder for place in (folder, _whole(folder))]
-    try:
-        with log.to(given.log, arguments, private):
-            code = _told(given)
-    except RadlibError as error:
-        print(f"radlib: {error}", file=sys.stderr)
-        return 2
-    print(f"log: {given.log}; look through it before you send it", file=sys.stderr)
-    return code
-
-
-def _told(given: argparse.Namespace) -> int:
-    """Run what was asked for; whatever is wrong becomes one sentence and a code."""
-    try:
-        code = int(given.command(given))
-        sys.stdout.flush()
-        return code
-    except RadlibError as error:
-        print(f"radlib: {error}", file=sys.stderr)
-        return 2
-    except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError) and NO_MEMORY not in str(error):
-            raise
-        print(
-            "radlib: memory is full; end other programs, or ask for smaller images: finished features and epochs are "
-            "kept and the same command goes on from there.",
-            file=sys.stderr,
-        )
-        return 2
-    except BrokenPipeError:  # the reader of our output has seen enough, as in `radlib data check … | head`
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
-    except OSError as error:
-        print(f"radlib: {plain(_of_the_system(error))}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        if signal.getsignal(signal.SIGINT) is _leave_at_once:
-            for each in STOPS:
-                signal.signal(each, signal.SIG_IGN)  # or a second one would say it twice
-        print(STOPPED, file=sys.stderr)
-        return INTERRUPTED
-
-
 def _of_the_system(error: OSError) -> str:
     """What no reader of a file had a better sentence for."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
@@ -141,22 +121,14 @@ def _of_the_system(error: OSError) -> str:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="radlib", description="Re-run the tables of the paper's companion.")
     parser.add_argument("--version", action="version", version=f"radlib {__version__}")
-    parser.add_argument("--log", type=Path, metavar="FILE", help="keep what happens, without private paths, to send it")
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    run = commands.add_parser("run", help="execute one notebook by papermill, e.g. radlib run table04; or all of them")
-    run.add_argument("notebook", help="table04, figure2, claims … (make help lists them); all: the whole book, in jobs")
+    run = commands.add_parser("run", help="execute one notebook by papermill, e.g. radlib run table04")
+    run.add_argument("notebook", help="table04, figure2, claims … (make help lists them)")
     run.add_argument("--data-root", type=Path, help="folder of your data; without it the stand-ins are used")
     run.add_argument("--output", type=Path, help="executed notebook (default: its own path below _build)")
     run.add_argument("--show-failure", action="store_true", help="where a cell fails, write a page that says so")
     _add_parameters(run)
-    many = run.add_argument_group("of all", "Jobs by Snakemake; workflow/resources.csv says what each may take.")
-    many.add_argument(
-        "--profile", default="", help="local (which is usual), slurm, or a folder with Snakemake's config.yaml"
-    )
-    many.add_argument("--pages", nargs="+", default=[], metavar="NOTEBOOK", help="only these, without the site")
-    many.add_argument("--settings", type=Path, help="YAML of page: parameters, e.g. workflow/paper.yaml")
-    many.add_argument("-n", "--dry-run", action="store_true", help="say what is out of date and why; run nothing")
     run.set_defaults(command=_run)
 
     features = commands.add_parser("features", help="compute frozen features ahead of the pages that read them")
@@ -247,10 +219,12 @@ def _add_parameters(parser: argparse.ArgumentParser) -> None:
 
 
 def _parameters(given: argparse.Namespace) -> dict[str, Any]:
+    from radlib.report.parameters import yaml_value  # pydantic is slow to import
+
     parameters: dict[str, Any] = {}
     for name, value in given.parameter:
         try:
-            parameters[name] = strict_yaml.read(value)
+            parameters[name] = yaml_value(value)
         except ValueError as error:
             raise RadlibError(
                 f"Parameter '{name}' is no YAML value: {value} ({error}); quote text, e.g. \"['a', 'b']\"."
@@ -264,14 +238,6 @@ def _run(given: argparse.Namespace) -> int:
     parameters = _parameters(given)
     if given.data_root is not None:
         parameters["data_root"] = str(_whole(given.data_root))
-    if given.notebook == "all":
-        return _run_all(given, parameters)
-    for option in ("dry_run", "pages", "settings", "profile"):
-        if getattr(given, option):
-            raise RadlibError(
-                f"--{option.replace('_', '-')} is of 'radlib run all'; for one page: radlib run all --pages "
-                f"{given.notebook} …"
-            )
     with journal.written() as paths:
         made = page.run(given.notebook, parameters, given.output, given.show_failure)
     if paths:
@@ -282,33 +248,16 @@ def _run(given: argparse.Namespace) -> int:
     return 0
 
 
-def _run_all(given: argparse.Namespace, parameters: dict[str, Any]) -> int:
-    from radlib.report import plan, run_all
-
-    settings = plan.settings(given.settings) if given.settings else {}
-    planned = plan.plan(given.pages, settings, parameters)
-    return run_all.run(planned, given.profile or "local", bool(given.pages), given.dry_run)
-
-
 def _features(given: argparse.Namespace) -> int:
     from radlib.evaluate.frozen_shards import Part
-    from radlib.report import frozen  # torch is slow to import and other commands do without it
+    from radlib.report import features_job  # torch is slow to import and other commands do without it
 
     shards = re.fullmatch(r"([0-9]{1,6})/([0-9]{1,6})", given.shards)
     if shards is None:
         raise RadlibError(f"--shards is '{given.shards}'; write it as K/N, e.g. 1/4 for the first of four parts.")
-    asked = frozen.Frozen(
-        dataset=given.dataset,
-        backbone=given.backbone,
-        image_size=given.image_size,
-        blocks=given.patch_blocks,
-        samples=given.samples,
-        data_root=str(_whole(given.data_root)) if given.data_root is not None else "",
-        protocol=given.protocol,
-        seed=given.seed,
-        device=given.device,
-    )
-    print(frozen.compute(asked, Part(int(shards[1]), int(shards[2]))))
+    options = {name: getattr(given, name) for name in features_job.FeaturesJob.model_fields}
+    options["data_root"] = str(_whole(given.data_root)) if given.data_root is not None else ""
+    print(features_job.compute(options, Part(int(shards[1]), int(shards[2]))))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""``radlib doctor``: what this machine has and lacks to make the book, in lines that may be sent to a stranger."""
+"""``radlib doctor``: what this machine has and lacks to make the book, in lines for a request for help."""
 
 import importlib.metadata
 import importlib.util
@@ -16,7 +16,7 @@ from urllib.parse import SplitResult, urlsplit
 
 import psutil
 
-from radlib import __version__, assets, cache, privacy
+from radlib import __version__, assets, cache
 from radlib.errors import RadlibError
 
 SECONDS = 2.0  # to wait for an address
@@ -43,11 +43,12 @@ def look(network: bool = True) -> list[Line]:
 
 
 def in_words(lines: list[Line]) -> str:
-    """The lines as text without private paths, the faults counted at the end."""
+    """The lines as text, the home folder written ``~``, the faults counted at the end."""
     faults = sum(line.level == "fault" for line in lines)
     text = [f"{line.level:6}{line.about:12}{line.words}" for line in lines]
     text.append("Nothing stands in the way of a run." if not faults else f"{faults} to mend.")
-    return privacy.public("\n".join(text))
+    home = str(Path.home())
+    return "\n".join(text).replace(f"{home}/", "~/" if len(home) > 1 else "/")
 
 
 def _python() -> list[Line]:

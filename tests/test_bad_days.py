@@ -73,16 +73,6 @@ def test_a_full_disk_ends_a_stand_in_in_one_sentence_and_leaves_nothing(small_di
     assert "Traceback" not in done.stderr and not list(small_disk.iterdir())
 
 
-def test_a_full_disk_below_the_working_folder_is_one_sentence(small_disk):
-    (small_disk / "ballast").write_bytes(bytes(1_000_000))
-    command = [sys.executable, "-m", "radlib.cli", "run", "all", "-n", "--pages", "table02"]
-    done = subprocess.run(command, cwd=small_disk, capture_output=True, text=True)
-    if "Snakemake is not installed" in done.stderr:
-        pytest.skip(done.stderr.strip())
-    assert done.returncode == 2 and "finds no room on its disk; make room" in done.stderr, done.stderr
-    assert "Traceback" not in done.stderr
-
-
 def test_a_full_disk_keeps_what_is_finished_and_the_next_run_goes_on(tmp_path, small_disk):
     """130 squares of 56 px take 815 kB in three shards; with 300 kB taken two do not fit."""
     (small_disk / "ballast").write_bytes(bytes(500_000))

@@ -4,6 +4,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 import tomllib
 from importlib.metadata import version
 from pathlib import Path
@@ -69,6 +70,19 @@ def test_installed_packages_are_the_locked_ones() -> None:
     wanted = {pin.name: pinned_version(pin) for pin in locked() if not pin.marker or pin.marker.evaluate(environment)}
     different = {name: (version(name), pin) for name, pin in wanted.items() if version(name) != pin}
     assert not different, "installed and locked differ; run `make env`"
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="the page lists what Linux installs")
+@pytest.mark.parametrize("name", ["requirements.lock", "workflow/requirements.lock"])
+def test_the_licences_page_lists_what_the_lock_installs(name: str) -> None:
+    first, second = (REPOSITORY / "book" / "licences.md").read_text().split("\n## Snakemake\n")
+    rows = re.findall(
+        r"^\| (\S+) \| (\S+) \| [^|]+ \|$", first if name == "requirements.lock" else second, re.MULTILINE
+    )
+    listed = {(canonicalize_name(package), version) for package, version in rows}
+    wanted = {(canonicalize_name(pin.name), pinned_version(pin)) for pin in locked(name)
+              if not pin.marker or pin.marker.evaluate(default_environment())}  # fmt: skip
+    assert not wanted - listed, "run `make licences`"
 
 
 @pytest.fixture

@@ -1,5 +1,5 @@
 #!/bin/sh
-# A Slurm cluster of two nodes on this one machine, to try `radlib run all --profile slurm` without a cluster.
+# A Slurm cluster of two nodes on this one machine, to try workflow/profiles/slurm without a cluster.
 #
 #   slurm_on_one_machine.sh start DIR     munged, slurmctld and the nodes node1 and node2
 #   slurm_on_one_machine.sh kill DIR N    node N dies with its jobs, as a machine whose power is cut

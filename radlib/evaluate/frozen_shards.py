@@ -19,10 +19,10 @@ from itertools import islice
 from pathlib import Path
 
 import numpy as np
+from filelock import FileLock
 from tqdm import tqdm
 
 from radlib import assets, atomic, checked_array
-from radlib.alone import alone
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, model_input
 from radlib.errors import RadlibError
@@ -67,7 +67,7 @@ class Part:
 
     def __post_init__(self) -> None:
         if not 1 <= self.number <= self.of:
-            raise RadlibError(f"Part {self.number}/{self.of} is none; the first of four is 1/4 and the last 4/4.")
+            raise RadlibError(f"Part {self.number}/{self.of} is out of range; use 1/{self.of} to {self.of}/{self.of}.")
 
     def take(self, bounds: list[tuple[int, int]]) -> list[tuple[int, int]]:
         """This part's shards of all `bounds`; none where there are fewer shards than parts."""
@@ -124,7 +124,7 @@ def compute(
     shards = [checked_array.read(path, shape) for path, shape in zip(paths, shapes, strict=True)]
     computed = 0
     if any(shard is None for shard in shards):
-        with alone(str(folder)):  # another run may be at the same images: what it leaves is read
+        with FileLock(folder / f"{part.number}-of-{part.of}.lock"):  # a second run waits and reads what the first wrote
             shards = [
                 checked_array.read(path, shape) if shard is None else shard
                 for shard, path, shape in zip(shards, paths, shapes, strict=True)

@@ -1,7 +1,6 @@
 """Notebooks executed by papermill, made fit to be a page: one run, one file, nothing private in it."""
 
 import contextlib
-import hashlib
 import html
 import json
 import os
@@ -63,7 +62,7 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
     for parameter in parameters:
         if parameter not in accepted:
             raise unknown_name(f"parameter of {name}", parameter, accepted)
-    asked = digest(parameters := plain(parameters))
+    parameters = plain(parameters)
     target = output or output_of(known[name])
     if os.path.isdir(target):
         raise RadlibError(f"The page cannot be written to {target}, which is a folder; name a file in it.")
@@ -83,14 +82,14 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
                 kernel_manager_class=kernel_manager,
                 extra_arguments=["--IPKernelApp.log_level=50"],  # of its transport; what cells raise arrives anyway
             )
-        nbformat.write(_marked(clean(executed), asked), part)
+        nbformat.write(clean(executed), part)
         os.replace(part, target)
     except (PapermillExecutionError, DeadKernelError) as error:
         sentence = _told(error, known[name], part, target)
         if not show_failure:
             raise RadlibError(sentence) from None
         reached = nbformat.read(part, as_version=4)
-        nbformat.write(_marked(clean(failed_page.make(reached, name, sentence)), asked), part)
+        nbformat.write(clean(failed_page.make(reached, name, sentence)), part)
         os.replace(part, target)
         print(f"radlib: {sentence}", file=sys.stderr)
     except (NoSuchKernel, RuntimeError) as error:
@@ -106,24 +105,6 @@ def run(name: str, parameters: dict[str, Any], output: Path | None = None, show_
         with contextlib.suppress(OSError):  # its folder may never have been one
             part.unlink()
     return target
-
-
-def digest(parameters: Mapping[str, object]) -> str:
-    """What tells pages of other `parameters` apart, and tells nothing of them."""
-    return hashlib.sha256(json.dumps(parameters, sort_keys=True).encode()).hexdigest()
-
-
-def asked_of(made: Path) -> str:
-    """The `digest` of the parameters that the page `made` was run with; empty for one that does not say."""
-    try:
-        return str(json.loads(made.read_text(encoding="utf-8"))["metadata"]["radlib"]["parameters_sha256"])
-    except (OSError, ValueError, KeyError, TypeError):
-        return ""
-
-
-def _marked(notebook: nbformat.NotebookNode, asked: str) -> nbformat.NotebookNode:
-    notebook.metadata["radlib"] = {"parameters_sha256": asked}
-    return notebook
 
 
 def plain(parameters: Mapping[str, object]) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, TypeVar
 
+import yaml
 from pydantic import BaseModel, Field, ValidationError
 
-from radlib import strict_yaml
 from radlib.errors import RadlibError, unknown_name
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -67,13 +67,22 @@ def in_project(place: str | Path) -> Path:
     return roots[0] / place if roots and roots[0] != here else Path(place)
 
 
+def yaml_value(text: str) -> object:
+    """The value of `text`, YAML as on the command line; raises ValueError with the reason for anything else."""
+    try:
+        return yaml.safe_load(text)
+    # PyYAML raises the last four for nesting that is too deep and for tags that do not fit, such as ``!!bool x``.
+    except (yaml.YAMLError, RecursionError, LookupError, AttributeError, TypeError) as error:
+        raise ValueError(" ".join(str(error).split()) or "it is no value") from error
+
+
 def list_of_names(given: object) -> object:
     """A list as papermill's -p gives one, which is its text ``['a', 'b']``, or a bare name where a list is meant."""
     if not isinstance(given, str):
         return given
     if given.strip().startswith("["):
         try:
-            return strict_yaml.read(given)
+            return yaml_value(given)
         except ValueError as error:
             raise ValueError("this is no list; write it as ['a', 'b']") from error
     return (given,)
@@ -84,6 +93,6 @@ def mapping(given: object) -> object:
     if not isinstance(given, str):
         return given
     try:
-        return strict_yaml.read(given) or {}
+        return yaml_value(given) or {}
     except ValueError as error:
         raise ValueError("this is no mapping; write it as {'name': value}") from error

@@ -6,6 +6,7 @@ atomically, the JSON last, and both are checked when read.
 
 import hashlib
 import json
+import os
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -16,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationError, m
 from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
-from radlib import atomic, regular_file
+from radlib import atomic, memory
 from radlib.errors import RadlibError
 from radlib.models import backbones
 from radlib.report import journal
@@ -285,7 +286,7 @@ def make_folder(folder: Path, table: str) -> Path:
 
 def read(path: Path) -> Result:
     """The Result in the JSON file `path`; raises RadlibError naming the first field that is wrong, or the checksum."""
-    content = regular_file.read(path, MOST_BYTES)
+    content = _content(path)
     try:
         found = Result.model_validate_json(content, strict=True)
         fields = json.loads(content, object_pairs_hook=_once)
@@ -301,6 +302,19 @@ def read(path: Path) -> Result:
             "delete the file and run its notebook again."
         )
     return found
+
+
+def _content(path: Path) -> bytes:
+    """The bytes of `path`; refuses a pipe, which would never end, and a file larger than any Result."""
+    try:
+        if not os.path.isfile(path):
+            fault = "is not a regular file" if os.path.lexists(path) else "does not exist"
+            raise RadlibError(f"{path} {fault}; check the path.")
+        if (size := os.path.getsize(path)) > MOST_BYTES:
+            raise RadlibError(f"{path} takes {memory.amount(size)}, a Result at most {memory.amount(MOST_BYTES)}.")
+        return path.read_bytes()
+    except OSError as error:
+        raise RadlibError(f"{path} cannot be read ({error.strerror}); check the path and its permissions.") from error
 
 
 def _once(pairs: list[tuple[str, object]]) -> dict[str, object]:

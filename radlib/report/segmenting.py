@@ -8,11 +8,11 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from filelock import FileLock
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from radlib import assets
-from radlib.alone import alone
 from radlib.data import splits
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import PREPROCESSING, normalised
@@ -206,7 +206,7 @@ def _segmented(
     everything: Sequence[object] = [identity, schedule.hyperparameters(), runtime.training_name(begun.settings.device)]
     key = hashlib.sha256(json.dumps(everything, sort_keys=True).encode()).hexdigest()[:16]
     saved = assets.cache_dir() / "segmenters" / f"{dataset.name}__{kind}__{size}px__{key}.pt"
-    with alone(str(saved)):
+    with FileLock(saved.with_suffix(".lock")):
         return segmentation.segment(task, schedule, saved, identity, begun.settings.device, progress)
 
 

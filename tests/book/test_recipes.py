@@ -13,7 +13,7 @@ from PIL import Image
 from radlib import cli, paper
 from radlib.data import catalog
 from radlib.errors import RadlibError
-from radlib.report import cohorts, plan
+from radlib.report import cohorts
 
 BOOK = Path(__file__).resolve().parents[2] / "book"
 LONGEST = 40  # lines, code included
@@ -97,12 +97,3 @@ def test_table_1_shows_a_dataset_without_a_stand_in_as_not_opened(ward):
     assert "ward" in cohorts.checked().datasets
     with pytest.raises(RadlibError, match="Dataset 'ward' has no stand-in"):
         cohorts.open_all(cohorts.checked(datasets=["ward"]))
-
-
-def test_the_plan_of_the_book_makes_no_job_for_a_stand_in_that_does_not_exist(ward):
-    for name in ("table01", "table04"):
-        found = plan.plan([name], {name: {"datasets": ["ward", "brain_tumor"]}})
-        assert found["pages"][name]["datasets"] == ["brain_tumor"]
-        assert all(job["dataset"] == "brain_tumor" for job in found["frozen"].values())
-    found = plan.plan(["table04"], {"table04": {"datasets": ["ward"], "data_root": str(ward)}})
-    assert found["datasets"]["ward"]["root"] == str(ward)

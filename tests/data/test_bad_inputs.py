@@ -510,28 +510,8 @@ COMMANDS = [
     (["run", "table04", "-p", "epoch", "1"], "no parameter of table04 called 'epoch'; did you mean 'epochs'"),
     (["run", "table04", "-p", "epochs", "[1"], "Parameter 'epochs' is no YAML value"),
     (["run", "table04", "-p", "epochs", "2020-01-01"], "Parameter 'epochs' is no text, number, list or dict"),
-    (
-        ["run", "table04", "-p", "epochs", "&a [*a]"],
-        "Parameter 'epochs' is no YAML value.*refers to itself; write",
-    ),
-    (["run", "table04", "-p", "epochs", "{a: 1, a: 2}"], "'a' stands twice, again in line 1; keep one"),
+    (["run", "table04", "-p", "epochs", "&a [*a]"], "Parameter 'epochs' is no text, number, list or dict"),
     (["run", "table04", "-p", "epochs", "[" * 9000], "Parameter 'epochs' is no YAML value"),
-    (["run", "table04", "-n"], "--dry-run is of 'radlib run all'; for one page: radlib run all --pages table04"),
-    (["run", "table04", "--settings", "none"], "--settings is of 'radlib run all'"),
-    (["run", "table04", "--profile", "slurm"], "--profile is of 'radlib run all'"),
-    (["run", "all", "-n", "--settings", "none.yaml"], "none.yaml is not there; check the path"),
-    (["run", "all", "-n", "--settings", "full"], "full is no regular file; check the path"),
-    (["run", "all", "-n", "--settings", "/dev/zero"], "/dev/zero is no regular file; check the path"),
-    (["run", "all", "-n", "--settings", "large.yaml"], "large.yaml takes 0.2 MB, a file of its kind at most 0.1 MB"),
-    (
-        ["run", "all", "-n", "--settings", "laughs.yaml"],
-        "laughs.yaml cannot be read as YAML .it holds more than 10,000",
-    ),
-    (
-        ["run", "all", "-n", "--settings", "twice.yaml"],
-        "twice.yaml .*'table04' stands twice, again in line 3; keep one",
-    ),
-    (["run", "all", "-n", "--settings", "bytes.yaml"], "bytes.yaml cannot be read as YAML"),
     (["run", "table04", "-p", "epochs", "!!python/name:os.system"], "Parameter 'epochs' is no YAML value"),
     (["run", "table04", "--output", "full"], "cannot be written to full, which is a folder; name a file"),
     (["run", "table04", "--output", "x" * 300], "cannot be written to x+ .File name too long"),
@@ -539,11 +519,11 @@ COMMANDS = [
     (["data", "split", "amos", "--root", "~no-such-user", "--out", "x.csv"], "~no-such-user does not exist; data_root"),
     (["features", "amos", "--backbone", "vgg19", "--shards", "²/²"], "--shards is '²/²'; write it as K/N"),
     (["features", "amos", "--backbone", "vgg19", "--shards", "1/" + "9" * 5000], "--shards is .*; write it as K/N"),
-    (["features", "amos", "--backbone", "vgg19", "--shards", "3/2"], "Part 3/2 is none; the first of four is 1/4"),
+    (["features", "amos", "--backbone", "vgg19", "--shards", "3/2"], "Part 3/2 is out of range; use 1/2 to 2/2"),
     (["features", "amos", "--backbone", "vgg19", "--image-size", "20000"], "'image_size' is 20000: at most 2048"),
     (["features", "amos", "--backbone", "vits14_random", "--seed", str(2**70)], "'seed' is .*: a number below"),
     (["features", "amos", "--backbone", "vits14_random", "--seed", "-1"], "'seed' is -1: at least 0"),
-    (["features", "amos", "--backbone", "dinov2_vits14", "--patch-blocks", "9"], "'blocks' is 9: at most 5"),
+    (["features", "amos", "--backbone", "dinov2_vits14", "--patch-blocks", "9"], "'patch_blocks' is 9: at most 5"),
     (["features", "amos", "--backbone", "file:~no-such-user/x.pt=resnet18"], "user/x.pt are not there; name"),
     (["features", "amos", "--backbone", "file:" + "x" * 300 + ".pt=resnet18"], "are not there; name a"),
     (
@@ -566,12 +546,6 @@ def test_a_bad_command_is_answered_with_one_sentence(tmp_path, monkeypatch, caps
     monkeypatch.chdir(tmp_path)
     (tmp_path / "file").touch()
     put(tmp_path / "full" / "x.txt", "mine")
-    put(tmp_path / "large.yaml", "#" * 200_000)
-    put(
-        tmp_path / "laughs.yaml", "".join(f"{k + 1}: &x{k + 1} [*x{k}, *x{k}]\n" for k in range(40)).replace("*x0", "1")
-    )
-    put(tmp_path / "twice.yaml", "table04:\n  epochs: 1\ntable04:\n  epochs: 2\n")
-    put(tmp_path / "bytes.yaml", b"\xff\x00\xff")
     assert cli.main(arguments) == 2
     (said,) = capsys.readouterr().err.strip().splitlines()
     assert said.startswith("radlib: ") and re.search(sentence, said), said
@@ -648,10 +622,10 @@ def test_a_result_that_is_no_file_of_its_kind_is_answered_with_one_sentence(tmp_
     put(tmp_path / "large.json", good + " " * result.MOST_BYTES)
     put(tmp_path / "twice.json", good.replace('"value"', '"value": 0.5, "value"', 1))
     for name, sentence in (
-        ("pipe", "pipe.json is no regular file; check"),
-        ("large", "large.json takes 16.8 MB, a file of its kind"),
+        ("pipe", "pipe.json is not a regular file; check"),
+        ("large", "large.json takes 16.8 MB, a Result at most"),
         ("twice", "twice.json: a field stands there twice; delete"),
-        ("none", "none.json is not there; check"),
+        ("none", "none.json does not exist; check"),
     ):
         with pytest.raises(RadlibError, match=sentence):
             result.read(tmp_path / f"{name}.json")

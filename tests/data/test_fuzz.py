@@ -24,7 +24,7 @@ from radlib.data import brain_tumor, decathlon, dicom, manifest, pictures, split
 from radlib.data.catalog import open_dataset
 from radlib.errors import RadlibError
 from radlib.models import own_weights
-from radlib.report import plan, resources, result, run_all
+from radlib.report import result
 
 EXAMPLES = int(os.environ.get("RADLIB_FUZZ", "25"))
 # The suite meets the same files each time; a number asked for meets new ones.
@@ -189,14 +189,6 @@ def _jpeg2000(folder):
     return folder / "j.dcm"
 
 
-def _copy(name):
-    def write(folder):
-        (folder / name).write_bytes((run_all.WORKFLOW / name).read_bytes())
-        return folder / name
-
-    return write
-
-
 def _weights(folder, name="w.pt"):
     state = torch.nn.Linear(3, 2).state_dict()
     save_file(state, folder / name) if name.endswith(".safetensors") else torch.save(state, folder / name)
@@ -210,8 +202,6 @@ def _read_weights(path):
 READERS = {
     "weights": (_weights, _read_weights),
     "weights, safetensors": (lambda folder: _weights(folder, "w.safetensors"), _read_weights),
-    "settings": (_copy("paper.yaml"), plan.settings),
-    "resources": (_copy("resources.csv"), lambda path: resources.read(path, ["table04"])),
     "DICOM of JPEG 2000": (_jpeg2000, _read_dicom),
     "PNG": (_png, _read_picture),
     "PNG of a palette": (_other("p.png", "P"), _read_picture),

@@ -2,6 +2,7 @@ import dataclasses
 import errno
 import itertools
 import os
+import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -133,12 +134,31 @@ def test_a_part_leaves_the_shards_of_others_alone(cohort, backbone):
     whole = features.extract(cohort, backbone, progress=False)
     first, second, _ = sorted(whole.folder.glob("*.safetensors"))
     second.write_bytes(b"another job is at this one")
-    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.folder.iterdir()}
+    before = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.folder.glob("*.safetensors")}
     first.unlink()
     features.extract(cohort, backbone, progress=False, part=Part(1, 3))
-    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.folder.iterdir()}
+    after = {path: (path.read_bytes(), path.stat().st_mtime_ns) for path in whole.folder.glob("*.safetensors")}
     assert after.pop(first)[0] == before.pop(first)[0]
     assert after == before
+
+
+def test_parts_of_one_dataset_are_computed_at_the_same_time(cohort, backbone):
+    """Part 1 is decoding its first image until part 2 is finished."""
+    begun, go_on = threading.Event(), threading.Event()
+
+    def held(root, row):
+        begun.set()
+        assert go_on.wait(10), "part 2 waits for part 1"
+        return read(root, row)
+
+    with ThreadPoolExecutor(1) as pool:
+        first = pool.submit(
+            features.extract, dataclasses.replace(cohort, read_image=held), backbone, progress=False, part=Part(1, 2)
+        )
+        assert begun.wait(10)
+        assert features.extract(cohort, backbone, progress=False, part=Part(2, 2)).computed == 24
+        go_on.set()
+        assert first.result().computed == 16
 
 
 @pytest.mark.parametrize("shards, parts", [(0, 1), (1, 4), (7, 3), (12, 5)])
@@ -150,8 +170,8 @@ def test_parts_are_all_shards_once_in_order_and_about_equal(shards, parts):
 
 
 @pytest.mark.parametrize("number, of", [(0, 2), (3, 2), (1, 0)])
-def test_a_part_that_is_none_is_refused(number, of):
-    with pytest.raises(RadlibError, match=f"Part {number}/{of} is none"):
+def test_a_part_out_of_range_is_refused(number, of):
+    with pytest.raises(RadlibError, match=f"Part {number}/{of} is out of range"):
         Part(number, of)
 
 

@@ -13,8 +13,9 @@ import shutil
 from pathlib import Path
 from types import ModuleType
 
-from radlib import atomic
-from radlib.alone import alone
+from filelock import FileLock
+
+from radlib import assets, atomic
 from radlib.data import identity
 from radlib.data.catalog import TASKS
 from radlib.data.origin import MARKER
@@ -114,7 +115,7 @@ def write(name: str, out: Path | str, patients: int | None = None, seed: int = 0
             "a seed of 0 or more."
         )
     wanted = {"dataset": name, "version": make.VERSION, "seed": seed, "patients": patients}
-    with alone(str(out.resolve())):
+    with FileLock(assets.cache_dir() / "standins" / f"{name}.lock"):
         return _written(make, wanted, out, progress)
 
 

@@ -29,14 +29,14 @@ def test_a_page_encodes_nothing_that_was_computed_ahead(clinic, tmp_path, capsys
 @pytest.mark.parametrize(
     "more, sentence",
     [
-        (["--shards", "3/2"], "Part 3/2 is none"),
+        (["--shards", "3/2"], "Part 3/2 is out of range; use 1/2 to 2/2"),
         (["--shards", "half"], "write it as K/N"),
         (["--backbone", "vits15"], "no backbone called 'vits15'"),
         (["--patch-blocks", "2"], "no patch tokens to decode"),
         (["--backbone", "vits14_random"], "image_size 32 is not a multiple of the patch size 14"),
         (
             ["--backbone", "vits14_random", "--image-size", "28", "--patch-blocks", "9"],
-            "'blocks' is 9: at most 5 is wanted",
+            "'patch_blocks' is 9: at most 5 is wanted",
         ),
         (["--data-root", "nowhere"], "nowhere does not exist"),
         (["--device", "tpu"], "no device called 'tpu'"),
