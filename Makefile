@@ -15,7 +15,7 @@ page = $(firstword $(subst _, ,$(basename $(notdir $(1)))))
 PAGES := $(foreach notebook,$(NOTEBOOKS),notebooks/$(call page,$(notebook)))
 
 # What a page is made of (a change re-runs it) and what the site is made of (a change rebuilds it).
-PAGE_SOURCES := requirements.lock $(shell find radlib results/published -type f ! -path '*/__pycache__/*' 2>/dev/null)
+PAGE_SOURCES := requirements.lock $(shell find radlib standins results/published -type f ! -path '*/__pycache__/*' 2>/dev/null)
 SITE_SOURCES := workflow/site.sh _config.yml _toc.yml CHANGELOG.md CITATION.cff $(shell find book -type f)
 SITE := _build/html/index.html
 

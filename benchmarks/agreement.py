@@ -17,8 +17,8 @@ from sklearn.metrics import roc_auc_score
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+import standins
 from radlib import assets
-from radlib.data import standins
 from radlib.data.catalog import open_dataset
 from radlib.evaluate.features import extract
 from radlib.models import backbones

@@ -21,8 +21,9 @@ from pathlib import Path
 
 import numpy as np
 
+import standins
 from radlib import assets
-from radlib.data import brain_tumor, standins
+from radlib.data import brain_tumor
 from radlib.data.preprocess import model_input
 from radlib.models import backbones, runtime
 

@@ -33,8 +33,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
+import standins
 from radlib import assets, download
-from radlib.data import mask_squares, slice_cache, squares, standins
+from radlib.data import mask_squares, slice_cache, squares
 from radlib.data.dataset import Dataset
 from radlib.evaluate import checkpoint, features
 from radlib.evaluate.segmentation import Schedule, Split, Task, segment

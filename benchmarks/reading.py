@@ -26,8 +26,9 @@ from unittest import mock
 
 import numpy as np
 
+import standins
 from radlib import assets
-from radlib.data import catalog, splits, standins
+from radlib.data import catalog, splits
 from radlib.data.dataset import Dataset
 from radlib.data.preprocess import model_input
 from radlib.evaluate import features, frozen_shards

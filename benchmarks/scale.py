@@ -40,8 +40,9 @@ from PIL import Image
 from timm.layers import set_fused_attn
 from torch.utils.flop_counter import FlopCounterMode
 
+import standins
 from radlib import assets
-from radlib.data import catalog, origin, standins
+from radlib.data import catalog, origin
 from radlib.evaluate import features
 from radlib.models import backbones, decoders, segmenters
 from radlib.report import page

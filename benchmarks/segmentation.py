@@ -35,8 +35,9 @@ from unittest import mock
 import numpy as np
 import torch
 
+import standins
 from radlib import assets, memory
-from radlib.data import catalog, standins
+from radlib.data import catalog
 from radlib.data.dataset import Dataset
 from radlib.data.mask_squares import MaskSquares, mask_squares
 from radlib.data.preprocess import model_input

@@ -136,8 +136,9 @@ def _checked(kind: str, folder: Path) -> Sequence[Path]:
 
 def _sound(kind: str, path: Path) -> bool | None:
     """Whether `path` is as it was written; None where nothing tells."""
-    from radlib.data import identity, standins
-    from radlib.data.standins import marker
+    import standins
+    from radlib.data import identity
+    from standins import marker
 
     by_ending: dict[str, Callable[[Path], bool | None]] = {
         ".safetensors": checked_array.sound,

@@ -298,7 +298,7 @@ def _split(given: argparse.Namespace) -> int:
 
 
 def _standin(given: argparse.Namespace) -> int:
-    from radlib.data import standins
+    import standins
 
     print(f"cohort: {standins.write(given.dataset, given.out, given.patients, given.seed)}")
     return 0

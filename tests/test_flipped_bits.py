@@ -9,8 +9,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from layouts import volume
 
+import standins
 from radlib import assets, checked_array
-from radlib.data import mask_squares, slice_cache, squares, standins
+from radlib.data import mask_squares, slice_cache, squares
 from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError
 from radlib.evaluate import checkpoint, features, patch_tokens

@@ -9,8 +9,9 @@ from typing import Annotated, ClassVar, Literal, TypeVar
 import numpy as np
 from pydantic import Field, field_validator
 
+import standins
 from radlib import assets
-from radlib.data import catalog, standins
+from radlib.data import catalog
 from radlib.data.dataset import Dataset
 from radlib.errors import RadlibError, plain
 from radlib.evaluate import cases

@@ -14,10 +14,10 @@ import pytest
 from PIL import Image, ImageDraw
 from scipy import ndimage
 
-from radlib.data import standins
+import standins
 from radlib.data.origin import MARKER
-from radlib.data.standins import anatomy, brain_tumor, lesions
 from radlib.errors import RadlibError
+from standins import anatomy, brain_tumor, lesions
 
 PATIENTS = 12
 
@@ -92,7 +92,7 @@ def test_one_person_hides_behind_two_near_equal_ids(cohort, slices):
 
 
 def test_the_same_seed_gives_the_same_bytes_in_another_process(cohort, tmp_path):
-    code = "import sys; from radlib.data import standins; standins.write('brain_tumor', sys.argv[1], 12, 3, False)"
+    code = "import sys; import standins; standins.write('brain_tumor', sys.argv[1], 12, 3, False)"
     subprocess.run([sys.executable, "-c", code, tmp_path / "again"], check=True)
 
     def digests(folder):

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from scipy import ndimage
 from torch.nn import functional
 
-from radlib.data.standins.chest import HEART, LEFT_LUNG, RIGHT_LUNG, Chest
+from standins.chest import HEART, LEFT_LUNG, RIGHT_LUNG, Chest
 
 Picture = NDArray[np.float32]
 

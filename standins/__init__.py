@@ -41,7 +41,7 @@ def generator(name: str) -> ModuleType:
     if not exists(name):
         raise RadlibError(f"Dataset '{name}' has no stand-in; give the folder that holds it as 'data_root'.")
     # The generators hold whole volumes and are slow to import; one is needed at a time.
-    return importlib.import_module(f"radlib.data.standins.{name}")
+    return importlib.import_module(f"standins.{name}")
 
 
 def marker(folder: Path) -> dict[str, object]:

@@ -12,8 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radlib.data.standins import anatomy, films
-from radlib.data.standins.brain_tumor import brightness_of
+from standins import anatomy, films
+from standins.brain_tumor import brightness_of
 
 VERSION = 1
 PATIENTS = 20  # the release's

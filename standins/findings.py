@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radlib.data.standins.anatomy import smooth_noise, stretch
-from radlib.data.standins.chest import HEART, LEFT_LUNG, RIGHT_LUNG, Chest
+from standins.anatomy import smooth_noise, stretch
+from standins.chest import HEART, LEFT_LUNG, RIGHT_LUNG, Chest
 
 Volume = NDArray[np.float32]
 FLUID, TISSUE, AIR = 10.0, 40.0, -1000.0  # HU

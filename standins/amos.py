@@ -12,7 +12,7 @@ from nibabel.orientations import axcodes2ornt, ornt_transform
 from scipy import ndimage
 
 from radlib.data.amos import CLASSES
-from radlib.data.standins import chest, films
+from standins import chest, films
 
 VERSION = 1
 PATIENTS = 12

@@ -12,7 +12,7 @@ import pandas as pd
 from PIL import Image
 
 from radlib.data.nih_chest_xray import FINDINGS, NOTHING
-from radlib.data.standins import films
+from standins import films
 
 VERSION = 4
 PATIENTS = 46

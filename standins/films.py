@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from tqdm import tqdm
 
-from radlib.data.standins import chest, findings, radiograph
+from standins import chest, findings, radiograph
 
 GRID, SPACING = (340, 66, 170), (1.05, 3.8, 1.9)  # voxels and mm of a person; depth is summed up and may be coarse
 HEIGHT = 700  # pixels of a film that keeps its proportions; the releases' have 3,000 to 4,900

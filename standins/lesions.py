@@ -13,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 from scipy import ndimage
 
-from radlib.data.standins.anatomy import SELLA, SHAPE, Head, Volume, smooth_noise, voxel
+from standins.anatomy import SELLA, SHAPE, Head, Volume, smooth_noise, voxel
 
 LABELS = {1: "meningioma", 2: "glioma", 3: "pituitary"}
 

@@ -11,7 +11,7 @@ import pandas as pd
 from PIL import Image
 
 from radlib.data.chexpert import FINDINGS
-from radlib.data.standins import films
+from standins import films
 
 VERSION = 3
 PATIENTS = 48

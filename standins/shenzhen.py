@@ -8,8 +8,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from radlib.data.standins import films
-from radlib.data.standins.montgomery import tuberculosis
+from standins import films
+from standins.montgomery import tuberculosis
 
 VERSION = 3
 PATIENTS = 30

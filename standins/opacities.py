@@ -7,8 +7,8 @@ emphysema, oedema, pneumonia or a faint infiltrate, which are one-sided, central
 
 import numpy as np
 
-from radlib.data.standins.anatomy import smooth_noise
-from radlib.data.standins.findings import Lungs, Volume, place
+from standins.anatomy import smooth_noise
+from standins.findings import Lungs, Volume, place
 
 OTHERS = ("Consolidation", "Mass", "Emphysema", "Edema", "Pneumonia", "Infiltration")
 

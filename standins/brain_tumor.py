@@ -18,8 +18,8 @@ from PIL import Image, ImageDraw
 from scipy import ndimage
 from tqdm import tqdm
 
-from radlib.data.standins import anatomy, lesions
-from radlib.data.standins.anatomy import Volume
+from standins import anatomy, lesions
+from standins.anatomy import Volume
 
 VERSION = 7  # raised whenever the same seed would give other bytes
 PATIENTS = 40

@@ -7,12 +7,13 @@ import nibabel
 import numpy as np
 import pytest
 
-from radlib.data import slice_cache, standins, volumes
+import standins
+from radlib.data import slice_cache, volumes
 from radlib.data.catalog import TASKS, open_dataset
 from radlib.data.check import check
 from radlib.data.nih_chest_xray import FINDINGS
 from radlib.data.splits import SPLITS
-from radlib.data.standins import amos, chest, films, findings, nih_chest_xray, opacities, radiograph
+from standins import amos, chest, films, findings, nih_chest_xray, opacities, radiograph
 
 SMALL = 12  # the fewest patients a stand-in may have
 CHEST = [name for name in TASKS if name not in ("brain_tumor",)]
@@ -152,7 +153,7 @@ def test_chexpert_writes_uncertain_and_blank_cells(cohorts):
 
 @pytest.fixture(scope="module")
 def lying():
-    from radlib.data.standins import sars_cov_2_ct
+    from standins import sars_cov_2_ct
 
     who = chest.person(np.random.default_rng(7), sars_cov_2_ct.GRID, sars_cov_2_ct.SPACING)
     return who, findings.lungs(who)

@@ -17,7 +17,7 @@ from scipy import ndimage
 from torch.nn import functional
 
 from radlib import assets
-from radlib.data.standins.anatomy import rotation
+from standins.anatomy import rotation
 
 SPACING = (0.703125, 0.703125, 2.5)  # mm, of the CT's voxels
 LEFT_LUNG, RIGHT_LUNG, HEART = (10, 11), (12, 13, 14), 51

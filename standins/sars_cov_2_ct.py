@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
 
-from radlib.data.standins import chest, films, findings, opacities
+from standins import chest, films, findings, opacities
 
 VERSION = 3
 PATIENTS = 42

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from radlib.data.standins import films
+from standins import films
 
 VERSION = 3
 PATIENTS = 27
