@@ -28,6 +28,8 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, a
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 # Pillow looks at the content, not at the name: without this list a PostScript program called x.png would be run.
 FORMATS = ("PNG", "JPEG", "BMP")  # TIFF is tifffile's: Pillow drops half the bits of 16-bit color
+PNG_BITS = 24  # place of the byte with the bits of a sample
+INVERTED = np.arange(255, -1, -1)  # a palette that shows 0 as white and 255 as black, as ImageJ's inverting one
 PNG_TAIL = 1 << 17  # bytes at the end of a PNG in which EXIF, at most 64 KiB, stands if it stands behind the pixels
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
@@ -164,13 +166,17 @@ def raster(path: Path) -> Raster:
 
 
 def _decoded(path: Path, picture: Image.Image) -> Raster:
-    colorful = False
+    colorful, zero_is_white, bits = False, picture.mode == "CMYK", 8
     if picture.mode == "P":
         palette = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
         colorful = bool((palette != palette[:, :1]).any())
+        zero_is_white = np.array_equal(palette, np.repeat(INVERTED[:, None], 3, axis=1))
     if picture.format == "PNG":  # by libpng: Pillow drops half the bits of 16-bit color
         samples = imagecodecs.png_decode(path.read_bytes())
         samples = samples[..., None] if samples.ndim == 2 else samples
+        bits = 8 if picture.mode == "P" else min(path.read_bytes()[PNG_BITS], 8)
+    elif picture.format == "BMP" and picture.mode == "RGB" and picture.tile[0][3][0] == "BGRX":
+        samples = _four_bytes(path, picture)
     else:
         gray = picture.mode in ("1", "L") or (picture.mode == "P" and not colorful)
         mode = "L" if gray else "RGBA" if picture.mode == "RGBA" else "RGB"
@@ -182,7 +188,20 @@ def _decoded(path: Path, picture: Image.Image) -> Raster:
         channels = channels[:-1]
     if picture.mode == "P" and not colorful:
         channels = channels[:1]
-    return Raster(channels.astype(np.float32), alpha, np.asarray(picture) if colorful else None)
+    places = np.asarray(picture) if colorful else None
+    return Raster(channels.astype(np.float32), alpha, places, bits, zero_is_white)
+
+
+def _four_bytes(path: Path, picture: Image.Image) -> np.ndarray:
+    """A BMP of 32 bits without bit fields `(H, W, C)`, C 4 where the last byte varies and so is alpha, else 3.
+
+    Such a header does not say what the fourth byte means: programs leave it empty or write alpha, and Pillow drops it.
+    """
+    _, _, start, (_, stride, direction) = picture.tile[0]
+    stored = np.frombuffer(path.read_bytes(), np.uint8, stride * picture.height, start)
+    samples = stored.reshape(picture.height, picture.width, 4)[::direction]
+    samples = samples[..., [2, 1, 0, 3]]
+    return samples if np.ptp(samples[..., 3]) > 0 else samples[..., :3]
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -210,12 +229,14 @@ def read_mask(path: Path) -> np.ndarray:
     """A mask drawn as a picture -> `(H, W)` bool: true above half of white, which is 255, or 65535 in 16 bit.
 
     A mask that was resized with interpolation has gray borders, which half splits; one of 0 and 1 is taken as drawn.
-    Drawn in alpha, what is opaque is inside (see `Raster.mask`). Raises RadlibError where nothing is 1 or bright: such
-    numbers mean something else than "inside".
+    Drawn in alpha, what is opaque is inside (see `Raster.mask`). Raises RadlibError where nothing is 1 or bright, or
+    something is below 0: such numbers mean something else than "inside".
     """
-    pixels = _gray(raster(path).mask(path))[0]
-    top = pixels.max(initial=0)
-    half = 0 if top <= 1 else 127 if top <= 255 else 32767
-    if 0 < top <= half:
-        raise RadlibError(f"{path} is a mask whose largest value is {top:g}; draw what is inside as 1 or in white.")
+    numbers, white = raster(path).mask(path)
+    pixels = _gray(numbers)[0]
+    low, top = pixels.min(initial=0), pixels.max(initial=0)
+    half = (1 if top <= 1 else white) / 2
+    if not low >= 0 or 0 < top <= half:  # NaN is refused too
+        which = f"largest value is {top:g}" if low >= 0 else f"smallest value is {low:g}"
+        raise RadlibError(f"{path} is a mask whose {which}; draw what is inside as 1 or in white, the rest as 0.")
     return pixels > half

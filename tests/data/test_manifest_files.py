@@ -78,8 +78,8 @@ LABELS[0, :3] = 2
     [
         (LABELS, None, r"0\.png holds the value 2; say in classes.csv what each number means"),
         (np.where(LABELS == 2, 255, LABELS).astype(np.uint8), None, r"holds the value 255; say in classes.csv"),
-        (LABELS, [("1", "a"), ("3", "b")], r"0\.png holds the value 2; list it in classes.csv or mend the mask"),
-        (np.dstack([PATCH, PATCH * 2, PATCH]), None, r"0\.png is a mask in colours; save it in gray"),
+        (LABELS, [("1", "a"), ("3", "b")], r"0\.png holds the value 2; list it in classes.csv or correct the mask"),
+        (np.dstack([PATCH, PATCH * 2, PATCH]), None, r"0\.png is a mask in colors; save it in gray"),
     ],
     ids=["labels", "ignore", "unlisted", "colours"],
 )

@@ -157,7 +157,8 @@ def test_black_and_white_scans_are_read_as_pillow_does(tmp_path, compression, se
         expected = np.asarray(picture.convert("L"))
     assert set(np.unique(expected)) == {0, 255}
     np.testing.assert_array_equal(pictures.read(tmp_path / "m.tif")[0], expected)
-    np.testing.assert_array_equal(pictures.read_mask(tmp_path / "m.tif"), expected > 0)
+    if sense == 1:
+        np.testing.assert_array_equal(pictures.read_mask(tmp_path / "m.tif"), expected > 0)
 
 
 @pytest.mark.parametrize(
@@ -408,6 +409,137 @@ def test_colors_and_alpha_that_disagree_are_refused(tmp_path, array):
     for read in (pictures.read_mask, lambda path: files.read_mask(files.look(path), 0, [1, 2])):
         with pytest.raises(RadlibError, match=r"m\.png is a mask whose colors and transparency \(alpha\) do not agree"):
             read(tmp_path / "m.png")
+
+
+def bitmap(path, array, head, down=False):
+    """A BMP of 32 bits without bit fields: `array` (H, W, 4), header of `head` bytes, `down`: first row first."""
+    body = array[:: 1 if down else -1][..., [2, 1, 0, 3]].astype(np.uint8).tobytes()
+    rows = -H if down else H
+    info = struct.pack("<IiiHHIIiiII", head, W, rows, 1, 32, 0, len(body), 2835, 2835, 0, 0).ljust(head, b"\0")
+    start = 14 + len(info)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + info + body)
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("head", [40, 108, 124])
+@pytest.mark.parametrize("drawn", [name for name in IN_ALPHA if IN_ALPHA[name].shape[2] == 4])
+def test_a_mask_in_the_fourth_byte_of_a_bmp_is_what_is_opaque(tmp_path, drawn, head, down):
+    bitmap(tmp_path / "m.bmp", IN_ALPHA[drawn], head, down)
+    for found in read_both_ways(tmp_path / "m.bmp"):
+        np.testing.assert_array_equal(found, INSIDE)
+
+
+def test_a_bmp_that_pillow_writes_keeps_its_colors_and_its_alpha(tmp_path):
+    array = levels("u1", 4)
+    Image.fromarray(array).save(tmp_path / "x.bmp")
+    found = pictures.raster(tmp_path / "x.bmp")
+    np.testing.assert_array_equal(found.colors, planes(array[..., :3]))
+    np.testing.assert_allclose(found.alpha, array[..., 3] / 255, rtol=1e-6)
+    Image.fromarray(rgba(levels("u1"), 0)).save(tmp_path / "y.bmp")  # the fourth byte left empty
+    assert pictures.raster(tmp_path / "y.bmp").alpha is None
+
+
+def refused_both_ways(path, sentence, values=(1, 2)):
+    for read in (pictures.read_mask, lambda each: files.read_mask(files.look(each), 0, values)):
+        with pytest.raises(RadlibError, match=rf"{path.name} is a mask {sentence}"):
+            read(path)
+
+
+@pytest.mark.parametrize("white, dtype", [(1, bool), (1, "u1"), (255, "u1"), (65535, "u2"), (1, "f4"), (1, "i1")])
+@pytest.mark.parametrize("values", [(), (1,)])
+def test_a_mask_that_stores_white_as_0_is_refused(tmp_path, white, dtype, values):
+    tifffile.imwrite(tmp_path / "m.tif", (INSIDE * white).astype(dtype), photometric="miniswhite")
+    refused_both_ways(tmp_path / "m.tif", r"that stores white as 0 \(PhotometricInterpretation\)", values)
+
+
+def test_a_mask_in_inks_or_with_an_inverting_palette_is_refused(tmp_path):
+    Image.fromarray(rgba(0, INSIDE), "CMYK").save(tmp_path / "ink.tif")
+    Image.fromarray(rgba(0, INSIDE * 255), "CMYK").save(tmp_path / "ink.jpg")
+    ramp = np.repeat(np.arange(255, -1, -1, dtype=np.uint8), 3)  # as ImageJ saves its inverting look-up table
+    for k, number in enumerate((1, 255)):
+        png(tmp_path / f"{k}.png", INSIDE * number, 8, 3, (b"PLTE", ramp.tobytes()))
+    for name in ("ink.tif", "ink.jpg", "0.png", "1.png"):
+        refused_both_ways(tmp_path / name, "that stores white as 0")
+
+
+RED = [np.where(INSIDE, 255, 0), np.zeros((H, W)), np.zeros((H, W))]
+
+
+@pytest.mark.parametrize("method", [Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE, Image.Quantize.FASTOCTREE])
+def test_colors_reduced_to_a_palette_are_read_or_refused_but_never_inverted(tmp_path, method):
+    reduced = Image.fromarray(np.dstack(RED).astype(np.uint8)).quantize(2, method=method)
+    reduced.save(tmp_path / "m.png")
+    if reduced.getpalette()[:3] == [0, 0, 0]:
+        for found in read_both_ways(tmp_path / "m.png"):
+            np.testing.assert_array_equal(found, INSIDE)
+    else:
+        refused_both_ways(tmp_path / "m.png", "with a palette whose color 0 is not black")
+
+
+@pytest.mark.parametrize("background", [(255, 0, 0), (0, 0, 90), (255, 255, 255)])
+def test_a_palette_whose_color_0_is_not_black_is_refused_unless_it_is_transparent(tmp_path, background):
+    palette = np.array([background, (0, 0, 0), (0, 250, 0)], np.uint8)
+    numbers = LABELS.astype(np.uint8)
+    png(tmp_path / "m.png", numbers, 8, 3, (b"PLTE", palette.tobytes()))
+    colormap = np.zeros((3, 256), np.uint16)
+    colormap[:, :3] = palette.T.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "m.tif", numbers, photometric="palette", colormap=colormap)
+    for name in ("m.png", "m.tif"):
+        refused_both_ways(tmp_path / name, "with a palette whose color 0 is not black")
+    png(tmp_path / "t.png", numbers, 8, 3, (b"PLTE", palette.tobytes()), (b"tRNS", b"\0"))
+    np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "t.png"), 0, [1, 2]), LABELS)
+
+
+@pytest.mark.parametrize("numbers", [-INSIDE.astype("i1"), np.where(INSIDE, np.nan, 0).astype("f4")], ids=["-1", "NaN"])
+def test_a_mask_of_numbers_that_are_none_of_a_mask_is_not_read_as_empty(tmp_path, numbers):
+    tifffile.imwrite(tmp_path / "m.tif", numbers)
+    with pytest.raises(
+        RadlibError, match=r"m\.tif is a mask whose smallest value is (-1|nan); draw what is inside as 1"
+    ):
+        pictures.read_mask(tmp_path / "m.tif")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 16])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("values", [(), (1,), (255,)])
+def test_1_or_white_is_one_structure_at_every_depth(tmp_path, bits, ending, values):
+    most = (1 << bits) - 1
+    for number in {1, most} if 255 not in values else {most}:
+        array, path = INSIDE * number, tmp_path / f"{number}.{ending}"
+        if ending == "png":
+            png(path, array, bits, 0)
+        else:
+            dtype = bool if bits == 1 else np.uint16 if bits == 16 else np.uint8
+            tifffile.imwrite(path, array.astype(dtype), bitspersample=bits, photometric="minisblack")
+        np.testing.assert_array_equal(files.read_mask(files.look(path), 0, values), INSIDE)
+        np.testing.assert_array_equal(pictures.read_mask(path), INSIDE)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_label_numbers_of_few_bits_are_those_stored_and_never_taken_for_blur(tmp_path, bits):
+    most = (1 << bits) - 1
+    numbers = np.where(LABELS == 2, most, LABELS)
+    numbers[0, 0] = most - 1
+    png(tmp_path / "m.png", numbers, bits, 0)
+    codes = np.select([numbers == value for value in (1, most - 1, most)], (1, 2, 3), 0)
+    np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "m.png"), 0, [1, most - 1, most]), codes)
+    with pytest.raises(RadlibError, match=rf"holds the value {most - 1}; say in classes.csv what each number means"):
+        files.read_mask(files.look(tmp_path / "m.png"), 0, [])
+
+
+def test_blurred_white_of_16_bits_is_split_in_half_and_large_labels_are_not(tmp_path):
+    soft = np.where(SOFT == 255, 65535, SOFT * 257)
+    png(tmp_path / "m.png", soft, 16, 0)
+    np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "m.png"), 0, []), SOFT > 127)
+    png(tmp_path / "l.png", np.where(LABELS == 2, 40000, LABELS * 300), 16, 0)
+    with pytest.raises(RadlibError, match="holds the value 300; say in classes.csv"):
+        files.read_mask(files.look(tmp_path / "l.png"), 0, [])
+
+
+def test_soft_white_multiplied_by_alpha_agrees_with_it(tmp_path):
+    tifffile.imwrite(tmp_path / "m.tif", rgba(SOFT, SOFT), photometric="rgb", extrasamples=["assocalpha"])
+    for found in read_both_ways(tmp_path / "m.tif"):
+        np.testing.assert_array_equal(found, SOFT > 127)
 
 
 def test_label_numbers_on_a_transparent_background_are_read(tmp_path):
