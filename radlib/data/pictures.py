@@ -11,7 +11,7 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 from tqdm import tqdm
 
 from radlib import memory
@@ -30,6 +30,7 @@ SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 FORMATS = ("PNG", "JPEG", "BMP")  # TIFF is tifffile's: Pillow drops half the bits of 16-bit color
 PNG_BITS = 24  # place of the byte with the bits of a sample
 INVERTED = np.arange(255, -1, -1)  # a palette that shows 0 as white and 255 as black, as ImageJ's inverting one
+BMP_START, BMP_HEAD = 10, 40  # where a BMP says where its pixels start; bytes of the shortest header with compression
 PNG_TAIL = 1 << 17  # bytes at the end of a PNG in which EXIF, at most 64 KiB, stands if it stands behind the pixels
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
@@ -95,7 +96,7 @@ def size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> ImageFile.ImageFile:
     """The PNG, JPEG or BMP at `path` with only its header read, to be used in a ``with``.
 
     Raises what `BROKEN` names for what is none, and RadlibError for one that claims more than `MOST_PIXELS`.
@@ -119,7 +120,7 @@ def _check_claim(path: Path, height: int, width: int) -> None:
         raise RadlibError(f"{path} claims {width:,} x {height:,} pixels; {TOO_LARGE}")
 
 
-def _orientation(path: Path, picture: Image.Image) -> int:
+def _orientation(path: Path, picture: ImageFile.ImageFile) -> int:
     """EXIF's orientation, 1 to 8, from the header alone: Pillow would decode a PNG to look behind its pixels."""
     if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
         picture.info["exif"] = _png_exif(path)
@@ -165,7 +166,7 @@ def raster(path: Path) -> Raster:
         raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
 
 
-def _decoded(path: Path, picture: Image.Image) -> Raster:
+def _decoded(path: Path, picture: ImageFile.ImageFile) -> Raster:
     colorful, zero_is_white, bits = False, picture.mode == "CMYK", 8
     if picture.mode == "P":
         palette = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
@@ -175,8 +176,8 @@ def _decoded(path: Path, picture: Image.Image) -> Raster:
         samples = imagecodecs.png_decode(path.read_bytes())
         samples = samples[..., None] if samples.ndim == 2 else samples
         bits = 8 if picture.mode == "P" else min(path.read_bytes()[PNG_BITS], 8)
-    elif picture.format == "BMP" and picture.mode == "RGB" and picture.tile[0][3][0] == "BGRX":
-        samples = _four_bytes(path, picture)
+    elif picture.format == "BMP" and (four := _four_bytes(path.read_bytes())) is not None:
+        samples = four
     else:
         gray = picture.mode in ("1", "L") or (picture.mode == "P" and not colorful)
         mode = "L" if gray else "RGBA" if picture.mode == "RGBA" else "RGB"
@@ -192,15 +193,17 @@ def _decoded(path: Path, picture: Image.Image) -> Raster:
     return Raster(channels.astype(np.float32), alpha, places, bits, zero_is_white)
 
 
-def _four_bytes(path: Path, picture: Image.Image) -> np.ndarray:
-    """A BMP of 32 bits without bit fields `(H, W, C)`, C 4 where the last byte varies and so is alpha, else 3.
+def _four_bytes(stored: bytes) -> np.ndarray | None:
+    """A BMP of 32 bits without bit fields -> `(H, W, C)`, C 4 where the last byte varies and so is alpha, else 3.
 
     Such a header does not say what the fourth byte means: programs leave it empty or write alpha, and Pillow drops it.
+    None for a BMP of another kind. Raises ValueError where pixels are missing.
     """
-    _, _, start, (_, stride, direction) = picture.tile[0]
-    stored = np.frombuffer(path.read_bytes(), np.uint8, stride * picture.height, start)
-    samples = stored.reshape(picture.height, picture.width, 4)[::direction]
-    samples = samples[..., [2, 1, 0, 3]]
+    start, head, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", stored, BMP_START)
+    if head < BMP_HEAD or (bits, compression) != (32, 0):
+        return None
+    samples = np.frombuffer(stored, np.uint8, 4 * width * abs(height), start).reshape(abs(height), width, 4)
+    samples = samples[:: 1 if height < 0 else -1, :, [2, 1, 0, 3]]
     return samples if np.ptp(samples[..., 3]) > 0 else samples[..., :3]
 
 
