@@ -11,6 +11,7 @@ from radlib.data.raster import DEEP_WHITE, WHITE
 from radlib.errors import RadlibError
 
 MOST = DEEP_WHITE  # the largest number a mask may hold
+PAIR = {".hdr", ".img"}  # NIfTI or Analyze
 DICOM_SUFFIXES = {"", ".dcm", ".dicom", ".dic", ".ima"}
 SHOWN = 20  # known numbers in a sentence
 
@@ -47,6 +48,8 @@ def look(path: Path) -> Stack | None:
         if other := file_kind.misnamed(path):
             raise RadlibError(other)
         suffix = path.suffix.lower()
+        if suffix in PAIR:
+            raise RadlibError(f"{path} is one file of a pair (.hdr and .img), which is not read; save it as one .nii.")
         if suffix not in DICOM_SUFFIXES and not suffix[1:].isdigit():
             raise RadlibError(
                 f"{path}: files that end in {suffix} are not read; convert a volume to NIfTI, a picture to PNG or TIFF."

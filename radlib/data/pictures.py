@@ -15,7 +15,7 @@ from PIL import ExifTags, Image, ImageFile
 from tqdm import tqdm
 
 from radlib import memory
-from radlib.data import tiff
+from radlib.data import file_kind, tiff
 from radlib.data.raster import Raster, turned_size
 from radlib.errors import RadlibError
 
@@ -163,6 +163,8 @@ def raster(path: Path) -> Raster:
                 raise RadlibError(f"{path} holds {pages} pictures; save each as a file of its own.")
             return _decoded(path, picture).upright(_orientation(path, picture))
     except BROKEN as error:
+        if other := file_kind.misnamed(path):
+            raise RadlibError(other) from error
         raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
 
 
