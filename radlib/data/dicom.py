@@ -17,7 +17,11 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pix
 from radlib.data import pictures
 from radlib.errors import RadlibError
 
-PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
+INTEGERS = 0x7FE00010
+# What says how pixels are stored (C.7.6.3.1, all type 1); without them a decoder would guess.
+REQUIRED = ("PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated")
+REQUIRED_OF_INTEGERS = ("BitsStored", "PixelRepresentation")
+PIXELS = {0x7FE00008, 0x7FE00009, INTEGERS}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
 # What a frame's values mean; in enhanced CT and MR every frame may have its own (DICOM part 3, C.7.6.16.2.9).
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 SHAPE = 0x20500020  # Presentation LUT Shape
@@ -47,9 +51,13 @@ def frames(path: Path) -> tuple[int, int, int]:
     """
     lengths: list[int] = []  # of the pixel data: as the file says, and as it still holds
 
+    integers = False
+
     def at_pixels(tag: int, kind: str | None, length: int) -> bool:
+        nonlocal integers
         if tag in PIXELS:
             lengths.extend((length, os.fstat(file.fileno()).st_size - file.tell()))
+            integers = tag == INTEGERS
         return bool(lengths)
 
     try:
@@ -74,6 +82,9 @@ def frames(path: Path) -> tuple[int, int, int]:
             "no radiograph: export it again."
         )
     _check_decodable(path, syntax)
+    for name in REQUIRED + REQUIRED_OF_INTEGERS if integers else REQUIRED:
+        if about.get(name) is None:
+            raise RadlibError(f"{path} has no {name} in its header; add it or export the file again.")
     _check_meaning(path, about, mask=False)
     promised = shape[0] * shape[1] * shape[2] * bits // 8
     if about.get("PhotometricInterpretation") == "YBR_FULL_422":
@@ -112,7 +123,7 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
     except Exception as error:  # decoders and damaged files raise many kinds
         why = " ".join(str(error).split())[:160]
         raise RadlibError(
-            f"{path}: its pixels cannot be read ({why}); save it uncompressed or export it again."
+            f"{path}: its pixels cannot be read ({why}); export it again, without compression if it has any."
         ) from error
     if pixels.shape[2] != 3:
         raise RadlibError(f"{path} has {pixels.shape[2]} values a pixel; save it in gray or in color (RGB).")

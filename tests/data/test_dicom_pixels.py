@@ -190,3 +190,15 @@ def test_a_mask_in_monochrome1_is_refused(tmp_path):
     save(tmp_path / "m.dcm", (GRID > 9) * 1, PhotometricInterpretation="MONOCHROME1")
     with pytest.raises(RadlibError, match=r"m\.dcm is a mask whose PhotometricInterpretation is MONOCHROME1"):
         files.read_mask(files.look(tmp_path / "m.dcm"), 0, [])
+
+
+@pytest.mark.parametrize(
+    "name", ["PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"]
+)
+def test_a_missing_field_of_the_pixels_is_named(tmp_path, name):
+    save(tmp_path / "a.dcm", GRID)
+    about = pydicom.dcmread(tmp_path / "a.dcm")
+    del about[name]
+    pydicom.dcmwrite(tmp_path / "a.dcm", about, enforce_file_format=True)
+    with pytest.raises(RadlibError, match=rf"a\.dcm has no {name} in its header; add it or export the file again"):
+        files.look(tmp_path / "a.dcm")
