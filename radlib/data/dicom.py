@@ -34,6 +34,8 @@ PADDING = (  # value and other end of the range of padding, by kind of pixels (C
     ("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
 )
 DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
+ALWAYS_LOSSY = {pydicom.uid.JPEGBaseline8Bit, pydicom.uid.JPEGExtended12Bit, pydicom.uid.JPEGLSNearLossless}
+MAYBE_LOSSY = {pydicom.uid.JPEG2000, pydicom.uid.JPEG2000MC, pydicom.uid.HTJ2K}
 UNDEFINED = 0xFFFFFFFF  # length of compressed pixel data
 MOST_FRAMES = 2**15  # of one file; a cine loop or an enhanced CT has some thousands
 LEAST_OF_FRAME = 8  # bytes that the smallest compressed frame takes: the head of its item
@@ -105,7 +107,8 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
     in a mask. Windows (VOI LUT), overlays, PixelAspectRatio and patient orientation are not applied.
 
     Raises RadlibError, naming the file and the field: pixels that are missing, cut short or compressed in a way that
-    cannot be decoded here, a color space that is not read, fields that contradict each other, a MONOCHROME1 mask.
+    cannot be decoded here, a color space that is not read, fields that contradict each other, padding blurred by lossy
+    compression, a MONOCHROME1 mask.
     """
     _check_packed_size(path, frame)
     try:
@@ -115,7 +118,7 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
             _check_meaning(path, about, mask)
             pixels = _used_bits(path, stored, about)
             if pixels.ndim == 2 and about.PhotometricInterpretation != "PALETTE COLOR":
-                return _gray(path, pixels, _padding(stored, pixels, about), about, frame, mask)[None]
+                return _gray(path, pixels, _padding(path, stored, pixels, about), about, frame, mask)[None]
             if pixels.ndim == 2:
                 pixels = apply_color_lut(pixels, about)
     except RadlibError:
@@ -189,16 +192,31 @@ def _used_bits(path: Path, stored: np.ndarray, about: pydicom.Dataset) -> np.nda
     return (stored << (allocated - 1 - high)) >> (allocated - used)
 
 
-def _padding(stored: np.ndarray, pixels: np.ndarray, about: pydicom.Dataset) -> np.ndarray:
-    """Which pixels `(H, W)` are padding: `pixels` in the range, or `stored` where scanners pad beyond BitsStored."""
+def _padding(path: Path, stored: np.ndarray, pixels: np.ndarray, about: pydicom.Dataset) -> np.ndarray:
+    """Which pixels `(H, W)` are padding: `pixels` in the range, or `stored` where scanners pad beyond BitsStored.
+
+    Raises RadlibError where lossy compression has scattered the padding to both sides of its value.
+    """
     for name, other in PADDING:
         if about.get(name) is None or (name == "PixelPaddingValue") != (pixels.dtype.kind in "iu"):
             continue
         ends = [_in_kind(value, pixels, about) for value in (about[name].value, about.get(other)) if value is not None]
         low, high = min(ends), max(ends)
+        if _is_lossy(about) and (pixels < low).any() and (pixels > high).any():
+            raise RadlibError(
+                f"{path} has {name} {about[name].value} and lossy compression, which blurs its padding into other "
+                "values; export it again without loss."
+            )
         nothing = np.isnan(pixels) if np.isnan(low) else np.zeros(pixels.shape, dtype=bool)
         return nothing | ((pixels >= low) & (pixels <= high)) | ((stored >= low) & (stored <= high))
     return np.zeros(pixels.shape, dtype=bool)
+
+
+def _is_lossy(about: pydicom.Dataset) -> bool:
+    """Whether the pixels were ever compressed with loss; JPEG 2000 may be either, so there the header counts."""
+    said = str(about.get("LossyImageCompression") or "")
+    syntax = about.file_meta.TransferSyntaxUID
+    return said == "01" or syntax in ALWAYS_LOSSY or (syntax in MAYBE_LOSSY and said != "00")
 
 
 def _in_kind(value: Any, pixels: np.ndarray, about: pydicom.Dataset) -> float:

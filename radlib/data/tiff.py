@@ -96,6 +96,13 @@ def _orientation(page: tifffile.TiffPage) -> int:
 def _check(path: Path, page: tifffile.TiffPage) -> None:
     """Raise RadlibError for what the header says and cannot be read here, and for a file that ends too early."""
     photometric = page.photometric
+    if 262 not in page.tags:
+        raise RadlibError(
+            f"{path} does not say whether 0 is black or white (PhotometricInterpretation); export it again."
+        )
+    if isinstance(page.bitspersample, tuple):
+        bits = ", ".join(map(str, page.bitspersample))
+        raise RadlibError(f"{path} has {bits} bits a sample (BitsPerSample); save it with as many for each.")
     if photometric not in SAMPLES or (photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression not in JPEG):
         name = getattr(photometric, "name", photometric)
         raise RadlibError(

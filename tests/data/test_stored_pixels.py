@@ -561,3 +561,18 @@ def test_a_jpeg_of_12_bits_is_refused_in_a_sentence(tmp_path):
     assert pictures.size(tmp_path / "x.jpg") is None
     with pytest.raises(RadlibError, match=r"x\.jpg is a JPEG picture of 12 bits a sample, .* save it as PNG or TIFF"):
         pictures.read(tmp_path / "x.jpg")
+
+
+def test_a_tiff_that_does_not_say_what_its_numbers_mean_is_refused_by_the_field(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", levels("u1"), photometric="minisblack")
+    whole = (tmp_path / "x.tif").read_bytes()
+    tag = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert whole.count(tag) == 1
+    (tmp_path / "y.tif").write_bytes(whole.replace(tag, struct.pack("<HHIHH", 261, 3, 1, 1, 0)))  # another tag
+    with pytest.raises(RadlibError, match=r"y\.tif does not say whether 0 is black or white \(PhotometricInterp"):
+        pictures.read(tmp_path / "y.tif")
+    tifffile.imwrite(tmp_path / "c.tif", levels("u1", 3), photometric="rgb")
+    with tifffile.TiffFile(tmp_path / "c.tif", mode="r+b") as file:
+        file.pages.first.tags[258].overwrite((5, 6, 5))
+    with pytest.raises(RadlibError, match=r"c\.tif has 5, 6, 5 bits a sample \(BitsPerSample\); save it with as many"):
+        pictures.read(tmp_path / "c.tif")
