@@ -1,5 +1,6 @@
 """PNG, JPEG, TIFF and BMP files: their size from the header, their pixels upright and at full depth."""
 
+import io
 import os
 import struct
 import warnings
@@ -31,7 +32,9 @@ FORMATS = ("PNG", "JPEG", "BMP")  # TIFF is tifffile's: Pillow drops half the bi
 PNG_BITS = 24  # place of the byte with the bits of a sample
 INVERTED = np.arange(255, -1, -1)  # a palette that shows 0 as white and 255 as black, as ImageJ's inverting one
 BMP_START, BMP_HEAD = 10, 40  # where a BMP says where its pixels start; bytes of the shortest header with compression
-PNG_TAIL = 1 << 17  # bytes at the end of a PNG in which EXIF, at most 64 KiB, stands if it stands behind the pixels
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_METADATA = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}
+MOST_METADATA = 1 << 20  # bytes of one chunk; EXIF has at most 64 KiB
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
 TOO_LARGE = "its header is damaged or it is no radiograph: take the file again or export it smaller."
@@ -120,24 +123,36 @@ def _check_claim(path: Path, height: int, width: int) -> None:
         raise RadlibError(f"{path} claims {width:,} x {height:,} pixels; {TOO_LARGE}")
 
 
-def _orientation(path: Path, picture: ImageFile.ImageFile) -> int:
-    """EXIF's orientation, 1 to 8, from the header alone: Pillow would decode a PNG to look behind its pixels."""
-    if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
-        picture.info["exif"] = _png_exif(path)
-    found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+def _orientation(path: Path, picture: Image.Image) -> int:
+    """Orientation, 1 to 8, by EXIF or XMP, without decoding: Pillow would decode a PNG to look behind its pixels."""
+    if picture.format == "PNG":
+        with Image.open(io.BytesIO(_png_metadata(path)), formats=("PNG",)) as one_pixel:
+            about = one_pixel.getexif()
+    else:
+        about = picture.getexif()
+    found = about.get(ExifTags.Base.Orientation, 1)
     return found if isinstance(found, int) else 1
 
 
-def _png_exif(path: Path) -> bytes:
-    """The chunk eXIf that stands behind the pixels of a PNG, found from the end; empty when there is none."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - PNG_TAIL))
-        tail = file.read()
-    start = tail.rfind(b"eXIf")
-    length = int.from_bytes(tail[start - 4 : start]) if start >= 4 else 0
-    end = start + 4 + length
-    whole = length > 0 and zlib.crc32(tail[start:end]) == int.from_bytes(tail[end : end + 4])
-    return tail[start + 4 : end] if whole else b""
+def _png_metadata(path: Path) -> bytes:
+    """A PNG of one pixel with the metadata (EXIF, XMP, text) of the one at `path`, wherever it stands there."""
+    kept = []
+    with open(path, "rb", buffering=0) as file:
+        file.seek(len(PNG_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4]), head[4:]
+            if kind not in PNG_METADATA or length > MOST_METADATA:
+                file.seek(length + 4, os.SEEK_CUR)
+                continue
+            body = file.read(length + 4)
+            if zlib.crc32(kind + body[:-4]) == int.from_bytes(body[-4:]):
+                kept.append(head + body)
+    pixel = [_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), _chunk(b"IDAT", zlib.compress(b"\0\0"))]
+    return b"".join([PNG_SIGNATURE, pixel[0], *kept, pixel[1], _chunk(b"IEND", b"")])
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
 
 
 def read(path: Path) -> np.ndarray:

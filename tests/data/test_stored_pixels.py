@@ -312,6 +312,38 @@ def test_a_picture_stands_as_viewers_show_it(tmp_path, ending, orientation):
     assert pictures.size(path) == expected.shape == files.look(path).size
 
 
+def metadata(kind, orientation):
+    """A chunk of a PNG that says the orientation, in one of the ways that writers use."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = exif.tobytes()
+    if kind == "eXIf":
+        return b"eXIf", body.removeprefix(b"Exif\0\0")
+    if kind == "XMP":
+        said = f'<rdf:Description tiff:Orientation="{orientation}"/>'
+        return b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + said.encode()
+    text = f"\nexif\n{len(body):8}\n{body.hex()}\n".encode()
+    if kind == "zTXt":
+        return b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text)
+    return b"tEXt", b"Raw profile type exif\0" + text
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "XMP", "tEXt", "zTXt"])
+@pytest.mark.parametrize("place", ["before", "behind", "far behind", "behind another"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_png_is_upright_wherever_it_says_its_orientation(tmp_path, kind, place, orientation):
+    array, chunk = levels("u1"), metadata(kind, orientation)
+    comment = (b"tEXt", b"Comment\0" + b"x" * 200_000)
+    chunks = [chunk] if place == "before" else [metadata(kind, 8)] if place == "behind another" else []
+    late = {"before": [], "far behind": [chunk, comment]}.get(place, [chunk])
+    png(tmp_path / "x.png", array, 8, 0, *chunks, late=late)
+    with Image.open(tmp_path / "x.png") as picture:
+        picture.load()
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(pictures.read(tmp_path / "x.png")[0], expected)
+    assert not np.array_equal(expected, array) and pictures.size(tmp_path / "x.png") == expected.shape
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
 def test_images_masks_and_predictions_agree_on_what_is_up(tmp_path, ending):
     shown, inside = levels("u1"), np.zeros((H, W), np.uint8)
