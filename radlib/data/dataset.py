@@ -58,6 +58,8 @@ class Dataset:
         patient_source: file and column, or names of files, that the patients' ids come from, for sentences.
         segmentation: the same images with their masks as the truth, where a manifest has labels and masks; None where
             there is one kind of truth.
+        opened: path below `root` -> the system's sign (`identity.sign`) of each volume and mask right after its header
+            was read; a file that was changed before its content is hashed is refused.
         prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
             to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
@@ -85,9 +87,9 @@ class Dataset:
 
     def __post_init__(self) -> None:
         if self.opened is None:
-            signs = {
-                name: identity.sign(self.root / name) for name in self.planes or () if (self.root / name).is_file()
-            }
+            columns = [column for column in ("image", *MASKS) if column in self.samples]
+            names = pd.unique(self.samples[columns].to_numpy().ravel()) if self.planes else ()
+            signs = {name: identity.sign(self.root / name) for name in names if (self.root / name).is_file()}
             object.__setattr__(self, "opened", signs)
 
     @functools.cached_property
