@@ -26,6 +26,7 @@ Level = Literal["error", "warning", "note"]
 SHOWN = 5  # names of a finding that the text shows; JSON holds them all
 READERS = 4
 CLIPPED = 0.05  # share of pixels that a window may cut off without a word
+AIR_NOISE = 150  # HU by which noise takes air below the window of CT, which starts at air; cutting it off loses nothing
 # Of the pixels of an image; the last are how many are 0 and how many have its lowest value.
 MOMENTS = ["n", "sum", "squares", "low", "high", "fractions", "zeros", "lowest"]
 EXACT = 1e-4  # how near to 0, 1 and -1 the ends of an image are that was scaled to them
@@ -306,11 +307,18 @@ def _orientations(report: Report, dataset: Dataset) -> None:
     """Volumes stored along other axes than most of their cohort."""
     codes = pd.Series({image: "".join(volumes.header(dataset.root / image).codes) for image in dataset.planes or ()})
     if codes.nunique() > 1:
-        usual = codes.value_counts().index[0]
-        odd = codes[codes != usual]
+        counts = codes.value_counts(sort=False).sort_values(ascending=False, kind="stable")
+        usual = counts.index[0]
+        if 2 * counts.iloc[0] > len(codes):
+            odd = codes[codes != usual]
+            what = f"Stored along other axes than the rest ({usual}): {_n(len(odd), 'volume')}."
+        else:
+            odd = codes
+            listed = ", ".join(f"{code} {n}" for code, n in counts.items())
+            what = f"Stored along {len(counts)} different axes ({listed}): {_n(len(odd), 'volume')}."
         report.add(
             "warning",
-            f"Stored along other axes than the rest ({usual}): {_n(len(odd), 'volume')}.",
+            what,
             [f"{image} ({code})" for image, code in odd.items()],
             "slices are turned upright by the header; see that left and right are right there.",
         )
@@ -334,10 +342,10 @@ def _stored(dataset: Dataset, row: int, pixels: np.ndarray) -> np.ndarray:
 
 
 def _cut(dataset: Dataset, stored: np.ndarray) -> tuple[int, int]:
-    """How many pixels of a `stored` slice lie below and above the window of its dataset."""
+    """How many pixels of a `stored` slice lie below (by more than the noise of air) and above its dataset's window."""
     if dataset.window is None:
         return 0, 0
-    return int((stored < dataset.window[0]).sum()), int((stored > dataset.window[1]).sum())
+    return int((stored < dataset.window[0] - AIR_NOISE).sum()), int((stored > dataset.window[1]).sum())
 
 
 def _normalized(report: Report, dataset: Dataset, moments: np.ndarray) -> None:

@@ -63,12 +63,16 @@ def misfit(image: Stack, mask: Stack) -> str:
     if image.volume is not None and mask.volume is not None:
         return volumes.misfit(image.volume, mask.volume)
     if (image.volume is None) != (mask.volume is None):
+        if image.slices > 1 and image.volume is None:
+            return f"{mask.path} is the mask of {image.slices} DICOM frames; save it as DICOM with as many frames."
         kind = "picture" if image.volume is None else "volume"
         return f"{mask.path} is the mask of a {kind} and none itself; save it as a {kind}."
     if (image.slices, image.size) != (mask.slices, mask.size):
+        several = max(image.slices, mask.slices) > 1
+        of_mask, of_image = (f" in {each.slices} frames" if several else "" for each in (mask, image))
         return (
-            f"{mask.path} has {mask.size[0]} x {mask.size[1]} pixels ({mask.slices} slices) and its image "
-            f"{image.size[0]} x {image.size[1]} ({image.slices}); take the mask drawn on this image."
+            f"{mask.path} has {mask.size[0]} x {mask.size[1]} pixels{of_mask} and its image {image.size[0]} x "
+            f"{image.size[1]}{of_image}; take the mask drawn on this image."
         )
     return ""
 

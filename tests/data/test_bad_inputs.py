@@ -231,7 +231,7 @@ def tables_() -> Iterator[Case]:
         (
             "an image is absent",
             ("4.png", "none.png"),
-            r"lists 1 of 12 images that do not exist, first 'none\.png'; correct",
+            r"lists 1 of 12 files that do not exist, first 'none\.png'; correct",
         ),
         ("an image is listed twice", ("4.png", "5.png"), "twice"),
         ("a path climbs", ("4.png", "../../etc/passwd"), "line 6: .* leaves the folder; give a path below"),

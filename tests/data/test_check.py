@@ -275,6 +275,8 @@ def test_a_window_that_clips_much_is_said(tmp_path, value, share):
         cut = inside.copy()
         cut.ravel()[: round(part * cut.size)] = value
         volume(path, cut)
+    noise = np.random.default_rng(0).normal(-1024, 40, inside.shape).astype(np.int16)  # air
+    volume(images[2], np.where(inside < -800, noise, inside))
     (finding,) = [finding for what, finding in warnings_of(root, "amos").items() if "clips" in what]
     assert finding.what.startswith("More than 5% of the pixels outside the window of -1024 to 600")
     (where,) = finding.where
@@ -291,3 +293,13 @@ def test_a_volume_stored_in_another_orientation_than_its_cohort_is_said(tmp_path
     (finding,) = [finding for what, finding in warnings_of(root, "msd_heart").items() if "other axes" in what]
     assert finding.what.endswith("1 volume.")
     assert finding.where == (f"{image.relative_to(root).as_posix()} (LAS)",)
+    pairs = list(zip(*(sorted(root.rglob(f"{folder}/*.gz")) for folder in ("imagesTr", "labelsTr")), strict=True))
+    for k, pair in enumerate(pairs):  # three ways, none of them usual
+        flips = [1, 1, 1, 1]
+        flips[:2] = [(1, 1), (-1, 1), (1, -1)][k % 3]
+        for path in pair:
+            source = nibabel.as_closest_canonical(nibabel.load(path))
+            volume(path, np.asarray(source.dataobj)[:: flips[0], :: flips[1]], source.affine @ np.diag(flips))
+    (finding,) = [finding for what, finding in warnings_of(root, "msd_heart").items() if "axes" in what]
+    assert finding.what.startswith("Stored along 3 different axes (")
+    assert finding.what.endswith(f"{len(pairs)} volumes.") and len(finding.where) == len(pairs)
