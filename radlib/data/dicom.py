@@ -138,6 +138,11 @@ def _stored(path: Path, frame: int) -> tuple[np.ndarray, pydicom.Dataset]:
     if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
         about = pydicom.dcmread(path)  # pydicom finds pixels by their place, which a deflated file does not have
         return pixel_array(about, index=frame, correct_unused_bits=False), about
+    about = pydicom.dcmread(path, specific_tags=["BitsAllocated"], stop_before_pixels=True)
+    if about.get("BitsAllocated") == 1:
+        about = pydicom.dcmread(path)  # frames of bits follow each other within a byte, which reading one overlooks
+        frames = pixel_array(about)
+        return (frames[frame] if frames.ndim == 3 else frames), about
     about = pydicom.Dataset()
     tags = [SHARED, PER_FRAME, SHAPE]
     return pixel_array(path, ds_out=about, index=frame, specific_tags=tags, correct_unused_bits=False), about

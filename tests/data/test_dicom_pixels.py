@@ -229,3 +229,17 @@ def test_padding_that_lossy_compression_has_scattered_is_refused(tmp_path):
     np.testing.assert_array_equal(exact[0], np.where(circle, scan.min(), scan))
     kept = dicom.read(compressed(tmp_path / "none.dcm", scan, 50))  # no padding in this frame
     np.testing.assert_array_equal(kept[0], pydicom.pixels.pixel_array(tmp_path / "none.dcm"))
+
+
+@pytest.mark.parametrize("rows, columns", [(7, 9), (6, 10), (5, 5), (8, 8), (3, 4)])
+@pytest.mark.parametrize("frames", [1, 5])
+def test_frames_of_single_bits_are_read_wherever_in_a_byte_they_begin(tmp_path, rows, columns, frames):
+    drawn = np.random.default_rng(0).integers(0, 2, (frames, rows, columns)).astype(np.uint16)
+    packed = np.packbits(drawn.ravel().astype(np.uint8), bitorder="little").tobytes()
+    save(
+        tmp_path / "m.dcm", drawn, PixelData=packed + bytes(len(packed) % 2), BitsAllocated=1, BitsStored=1, HighBit=0
+    )  # fmt: skip
+    stack = files.look(tmp_path / "m.dcm")
+    for k in range(frames):
+        np.testing.assert_array_equal(dicom.read(tmp_path / "m.dcm", k)[0], drawn[k])
+        np.testing.assert_array_equal(files.read_mask(stack, k, []), drawn[k])
