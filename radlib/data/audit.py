@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 
 ZEROS = re.compile(r"(?<!\d)(?<!\d\.)0+(?=\d)")  # before a number, not behind its point
+QUOTES = str.maketrans(dict.fromkeys("‘’‛ʼ′`´", "'") | dict.fromkeys("“”„‟″«»", '"'))
 SHOWN = 3  # groups of spellings in one sentence
 MISSING = {"nan", "na", "n/a", "#n/a", "<na>", "null", "#value!", "#name?", "#ref!", "#div/0!"}  # spreadsheets, pandas
 SEXES = {"f", "female", "m", "male"}
@@ -17,19 +18,22 @@ def spelling(name: str) -> str:
     """What `name` has in common with its other spellings: equal for ``001`` and ``1``, ``P-001`` and ``p1``.
 
     Ignored are upper and lower case, Unicode's composed and decomposed forms and full-width characters (NFKC),
-    invisible characters, outer quotes, zeros before a number and ``.0`` after it, and spaces, hyphens, underscores and
-    brackets, except that one of them between two digits or two letters counts: ``1-2`` is not ``12``.
+    invisible characters, outer quotes, typographic forms of quotes, punctuation at the end, zeros before a number and
+    ``.0`` after it, and separators: spaces, hyphens, underscores, brackets, commas, and the carets of DICOM's names. A
+    separator counts between two digits and beside a single letter: ``1-2`` is not ``12``, ``a-b`` not ``ab``, but
+    ``non-COVID`` is ``nonCOVID``.
     """
     if name.isascii() and name.isalnum():  # the most, of which there may be tens of thousands
         return ZEROS.sub("", name.lower())
-    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
+    text = name.translate(QUOTES)
+    text = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", text).casefold())
     text = "".join("-" if unicodedata.category(c) == "Pd" or c == "−" else c for c in text)
     text = "".join(str(unicodedata.decimal(c, c)) for c in text if unicodedata.category(c) not in ("Cf", "Cc"))
-    text = re.sub(r"^(?:\s|['\"=’])+|(?:\s|['\"’])+$", "", text)
+    text = re.sub(r"^(?:\s|['\"=])+|[\s'\".,;:^]+$", "", text)
     text = re.sub(r"^(\d+)\.0+$", r"\1", text)
-    text = re.sub(r"(?<=\w)[\s_()\[\]-]+(?=\w)|(?<=[^\W_])_+(?=[^\W_])", "-", text)  # one sign for all separators
-    text = re.sub(r"[\s_()\[\]]+", "", text)
-    text = re.sub(r"(?<=\d)-(?=[^\W\d])|(?<=[^\W\d])-(?=\d)", "", text)
+    text = re.sub(r"(?<=\w)[\s_()\[\],^-]+(?=\w)|(?<=[^\W_])_+(?=[^\W_])", "-", text)  # one sign for all separators
+    text = re.sub(r"[\s_()\[\],^]+", "", text)
+    text = re.sub(r"(?<=\d)-(?=[^\W\d])|(?<=[^\W\d])-(?=\d)|(?<=[^\W\d]{2})-(?=[^\W\d]{2})", "", text)
     return ZEROS.sub("", text) or name
 
 

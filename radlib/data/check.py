@@ -26,9 +26,10 @@ Level = Literal["error", "warning", "note"]
 SHOWN = 5  # names of a finding that the text shows; JSON holds them all
 READERS = 4
 CLIPPED = 0.05  # share of pixels that a window may cut off without a word
-MOMENTS = ["n", "sum", "squares", "low", "high", "fractions"]  # of the pixels of an image
-# ImageNet's mean and deviation take [0, 1] to this range
-NORMALIZED = (-IMAGENET_MEAN / IMAGENET_STD).min() - 0.01, ((1 - IMAGENET_MEAN) / IMAGENET_STD).max() + 0.01
+AIR_NOISE = 150  # HU by which noise takes air below the window of CT, which starts at air; cutting it off loses nothing
+# Of the pixels of an image; the last are how many are 0 and how many have its lowest value.
+MOMENTS = ["n", "sum", "squares", "low", "high", "fractions", "zeros", "lowest"]
+EXACT = 1e-4  # how near to 0, 1 and -1 the ends of an image are that was scaled to them
 
 
 @dataclass(frozen=True)
@@ -266,7 +267,8 @@ def _decode(report: Report, dataset: Dataset, progress: bool) -> None:
     def look(row: int) -> tuple[str, bool]:
         try:
             pixels = dataset.read(row)
-            moments[row], cut[row] = _moments(pixels), _cut(dataset, row)
+            stored = _stored(dataset, row, pixels)
+            moments[row], cut[row] = _moments(stored), _cut(dataset, stored)
             if dataset.read_mask is not None:
                 mask = dataset.mask(row)
                 if mask.shape != pixels.shape[1:]:
@@ -305,47 +307,71 @@ def _orientations(report: Report, dataset: Dataset) -> None:
     """Volumes stored along other axes than most of their cohort."""
     codes = pd.Series({image: "".join(volumes.header(dataset.root / image).codes) for image in dataset.planes or ()})
     if codes.nunique() > 1:
-        usual = codes.value_counts().index[0]
-        odd = codes[codes != usual]
+        counts = codes.value_counts(sort=False).sort_values(ascending=False, kind="stable")
+        usual = counts.index[0]
+        if 2 * counts.iloc[0] > len(codes):
+            odd = codes[codes != usual]
+            what = f"Stored along other axes than the rest ({usual}): {_n(len(odd), 'volume')}."
+        else:
+            odd = codes
+            listed = ", ".join(f"{code} {n}" for code, n in counts.items())
+            what = f"Stored along {len(counts)} different axes ({listed}): {_n(len(odd), 'volume')}."
         report.add(
             "warning",
-            f"Stored along other axes than the rest ({usual}): {_n(len(odd), 'volume')}.",
+            what,
             [f"{image} ({code})" for image, code in odd.items()],
             "slices are turned upright by the header; see that left and right are right there.",
         )
 
 
 def _moments(pixels: np.ndarray) -> tuple[float, ...]:
-    """`MOMENTS` of an image `(C, H, W)`; the last is whether any pixel is no whole number."""
+    """`MOMENTS` of an image or slice; ``fractions`` is 1 where any pixel is not a whole number, else 0."""
     wide = pixels.astype(np.float64)
-    fractions = float((pixels != np.rint(pixels)).any())
-    return wide.size, wide.sum(), (wide**2).sum(), wide.min(), wide.max(), fractions
+    low, fractions = wide.min(), float((pixels != np.rint(pixels)).any())
+    whole = wide.size, wide.sum(), (wide**2).sum(), low, wide.max(), fractions
+    return *whole, (wide == 0).sum(), (wide == low).sum()
 
 
-def _cut(dataset: Dataset, row: int) -> tuple[int, int]:
-    """How many pixels of a volume's slice lie below and above the window of its dataset."""
+def _stored(dataset: Dataset, row: int, pixels: np.ndarray) -> np.ndarray:
+    """The slice of `row` as its volume holds it, before any window; of a picture its `pixels`."""
     image = str(dataset.samples["image"].iloc[row])
-    if dataset.window is None or image not in (dataset.planes or {}):
+    plane = (dataset.planes or {}).get(image)
+    if plane is None:
+        return pixels
+    return slice_cache.cut(dataset.root / image, plane, int(dataset.samples["slice"].iloc[row]))
+
+
+def _cut(dataset: Dataset, stored: np.ndarray) -> tuple[int, int]:
+    """How many pixels of a `stored` slice lie below (by more than the noise of air) and above its dataset's window."""
+    if dataset.window is None:
         return 0, 0
-    plane = (dataset.planes or {})[image]
-    stored = slice_cache.cut(dataset.root / image, plane, int(dataset.samples["slice"].iloc[row]))
-    return int((stored < dataset.window[0]).sum()), int((stored > dataset.window[1]).sum())
+    return int((stored < dataset.window[0] - AIR_NOISE).sum()), int((stored > dataset.window[1]).sum())
 
 
 def _normalized(report: Report, dataset: Dataset, moments: np.ndarray) -> None:
-    """Images whose values were normalized before: fractions of mean 0 and deviation 1, in [0, 1], or by ImageNet's.
+    """Images whose values were normalized before: standardized, by ImageNet's statistics, or exactly to a unit range.
 
-    moments: `(N, 6)`, `MOMENTS` of every row; zeros where it could not be read.
+    Standardized are images with negative values whose mean is 0 and deviation 1, alone or together with their cohort,
+    counting all pixels or those that are not background (0 or the lowest value). Small physical units, as of ADC maps
+    in mm²/s, are none of these.
+
+    moments: `(N, 8)`, `MOMENTS` of every row; zeros where it could not be read.
     """
-    how = dict.fromkeys(MOMENTS[:3], "sum") | {"low": "min", "high": "max", "fractions": "max"}
     images = dataset.samples["image"].to_numpy()
-    found = pd.DataFrame(moments, columns=MOMENTS).groupby(images, sort=False).agg(how)
+    rows = pd.DataFrame(moments, columns=MOMENTS)
+    rows["lowest"] = rows["lowest"].where(rows["low"] == rows.groupby(images)["low"].transform("min"), 0)
+    how = dict.fromkeys(MOMENTS, "sum") | {"low": "min", "high": "max", "fractions": "max"}
+    found = rows.groupby(images, sort=False).agg(how)
     found = found[found["fractions"] > 0]
-    mean = found["sum"] / found["n"]
-    deviation = np.sqrt((found["squares"] / found["n"] - mean**2).clip(lower=0))
-    standard = mean.abs().lt(0.1) & deviation.sub(1).abs().lt(0.1)
-    within = found["low"].ge(NORMALIZED[0]) & found["high"].le(NORMALIZED[1])
-    names = found.index[standard | within].tolist()
+    found["low_sum"], found["low_squares"] = found["lowest"] * found["low"], found["lowest"] * found["low"] ** 2
+    cohort = found.agg(dict.fromkeys(found.columns, "sum") | {"low": "min"}).to_frame().T
+    darkest, brightest = (-IMAGENET_MEAN / IMAGENET_STD).ravel(), ((1 - IMAGENET_MEAN) / IMAGENET_STD).max()
+    by_imagenet = np.isclose(found["low"].to_numpy()[:, None], darkest, atol=0.01).any(axis=1)
+    by_imagenet &= (found["high"] <= brightest + 0.01).to_numpy()
+    low, high = found["low"], found["high"]
+    to_unit = np.isclose(high, 1, atol=EXACT) & (np.isclose(low, 0, atol=EXACT) | np.isclose(low, -1, atol=EXACT))
+    everywhere = bool(_standardized(cohort).any())
+    names = found.index[everywhere | _standardized(found) | by_imagenet | to_unit].tolist()
     if names:
         report.add(
             "warning",
@@ -353,6 +379,19 @@ def _normalized(report: Report, dataset: Dataset, moments: np.ndarray) -> None:
             names,
             "export them in the units of the scanner: every image is scaled when it is read.",
         )
+
+
+def _standardized(found: pd.DataFrame) -> pd.Series:
+    """Which rows have negative values, mean 0 and deviation 1: all pixels, all but 0, or all but the lowest value."""
+    standard = pd.Series(False, index=found.index)
+    nothing = 0 * found["n"]
+    backgrounds = [(nothing, nothing, nothing), (found["zeros"], nothing, nothing)]
+    for n, total, squares in [*backgrounds, (found["lowest"], found["low_sum"], found["low_squares"])]:
+        inside = (found["n"] - n).replace(0, np.nan)
+        mean = (found["sum"] - total) / inside
+        deviation = ((found["squares"] - squares) / inside - mean**2).clip(lower=0) ** 0.5
+        standard |= mean.abs().lt(0.1) & deviation.sub(1).abs().lt(0.1)
+    return standard & found["low"].lt(0)
 
 
 def _clipped(report: Report, dataset: Dataset, n: np.ndarray, cut: np.ndarray) -> None:

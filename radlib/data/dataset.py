@@ -58,6 +58,8 @@ class Dataset:
         patient_source: file and column, or names of files, that the patients' ids come from, for sentences.
         segmentation: the same images with their masks as the truth, where a manifest has labels and masks; None where
             there is one kind of truth.
+        opened: path below `root` -> the system's sign (`identity.sign`) of each volume and mask right after its header
+            was read; a file that was changed before its content is hashed is refused.
         prepare: makes what reading needs and says so (the slices of compressed volumes), with a progress bar if told
             to; None when there is nothing to make. Reading works without it, more slowly the first time.
     """
@@ -81,6 +83,14 @@ class Dataset:
     warnings: tuple[str, ...] = ()
     patient_source: str = "names of the files"
     segmentation: "Dataset | None" = None
+    opened: Mapping[str, identity.Sign] | None = None
+
+    def __post_init__(self) -> None:
+        if self.opened is None:
+            columns = [column for column in ("image", *MASKS) if column in self.samples]
+            names = pd.unique(self.samples[columns].to_numpy().ravel()) if self.planes else ()
+            signs = {name: identity.sign(self.root / name) for name in names if (self.root / name).is_file()}
+            object.__setattr__(self, "opened", signs)
 
     @functools.cached_property
     def fingerprint(self) -> str:
@@ -106,6 +116,10 @@ class Dataset:
     def _fingerprint(self, columns: Sequence[str]) -> str:
         names = pd.unique(self.samples[list(columns)].to_numpy().ravel()).tolist()
         contents = identity.of_all([os.path.join(self.root, name) for name in names])
+        opened = self.opened or {}
+        for name in names:
+            if name in opened and identity.sign(self.root / name) != opened[name]:
+                raise self._changed(name)
         self._content.update(zip(names, contents, strict=True))
         parts = [self.samples["image"], *(self.samples[column].map(self._content) for column in columns)]
         slices = self.samples["slice"].astype(str) if "slice" in self.samples else itertools.repeat("")
@@ -139,10 +153,13 @@ class Dataset:
         for column in columns:
             name = self.samples[column].iloc[row]
             if name in self._content and identity.of(self.root / name) != self._content[name]:
-                raise RadlibError(
-                    f"{self.root / name} has changed since {self.title} was opened; open it again (run the page from "
-                    "its start), so that every number is of the same files."
-                )
+                raise self._changed(name)
+
+    def _changed(self, name: str) -> RadlibError:
+        return RadlibError(
+            f"{self.root / name} has changed since {self.title} was opened; open it again (run the page from its "
+            "start), so that every number is of the same files."
+        )
 
     def _no_masks(self) -> RadlibError:
         return RadlibError(f"{self.title} has no masks; name a segmentation dataset.")

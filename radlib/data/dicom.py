@@ -17,7 +17,11 @@ from pydicom.pixels import apply_color_lut, apply_modality_lut, get_decoder, pix
 from radlib.data import pictures
 from radlib.errors import RadlibError
 
-PIXELS = {0x7FE00008, 0x7FE00009, 0x7FE00010}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
+INTEGERS = 0x7FE00010
+# What says how pixels are stored (C.7.6.3.1, all type 1); without them a decoder would guess.
+REQUIRED = ("PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated")
+REQUIRED_OF_INTEGERS = ("BitsStored", "PixelRepresentation")
+PIXELS = {0x7FE00008, 0x7FE00009, INTEGERS}  # float, double and integer pixel data (DICOM part 3, C.7.6.3, C.7.6.24)
 # What a frame's values mean; in enhanced CT and MR every frame may have its own (DICOM part 3, C.7.6.16.2.9).
 SHARED, PER_FRAME = 0x52009229, 0x52009230
 SHAPE = 0x20500020  # Presentation LUT Shape
@@ -30,6 +34,8 @@ PADDING = (  # value and other end of the range of padding, by kind of pixels (C
     ("DoubleFloatPixelPaddingValue", "DoubleFloatPixelPaddingRangeLimit"),
 )
 DEFLATED = pydicom.uid.DeflatedExplicitVRLittleEndian
+ALWAYS_LOSSY = {pydicom.uid.JPEGBaseline8Bit, pydicom.uid.JPEGExtended12Bit, pydicom.uid.JPEGLSNearLossless}
+MAYBE_LOSSY = {pydicom.uid.JPEG2000, pydicom.uid.JPEG2000MC, pydicom.uid.HTJ2K}
 UNDEFINED = 0xFFFFFFFF  # length of compressed pixel data
 MOST_FRAMES = 2**15  # of one file; a cine loop or an enhanced CT has some thousands
 LEAST_OF_FRAME = 8  # bytes that the smallest compressed frame takes: the head of its item
@@ -47,9 +53,13 @@ def frames(path: Path) -> tuple[int, int, int]:
     """
     lengths: list[int] = []  # of the pixel data: as the file says, and as it still holds
 
+    integers = False
+
     def at_pixels(tag: int, kind: str | None, length: int) -> bool:
+        nonlocal integers
         if tag in PIXELS:
             lengths.extend((length, os.fstat(file.fileno()).st_size - file.tell()))
+            integers = tag == INTEGERS
         return bool(lengths)
 
     try:
@@ -74,6 +84,9 @@ def frames(path: Path) -> tuple[int, int, int]:
             "no radiograph: export it again."
         )
     _check_decodable(path, syntax)
+    for name in REQUIRED + REQUIRED_OF_INTEGERS if integers else REQUIRED:
+        if about.get(name) is None:
+            raise RadlibError(f"{path} has no {name} in its header; add it or export the file again.")
     _check_meaning(path, about, mask=False)
     promised = shape[0] * shape[1] * shape[2] * bits // 8
     if about.get("PhotometricInterpretation") == "YBR_FULL_422":
@@ -94,7 +107,8 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
     in a mask. Windows (VOI LUT), overlays, PixelAspectRatio and patient orientation are not applied.
 
     Raises RadlibError, naming the file and the field: pixels that are missing, cut short or compressed in a way that
-    cannot be decoded here, a color space that is not read, fields that contradict each other, a MONOCHROME1 mask.
+    cannot be decoded here, a color space that is not read, fields that contradict each other, padding blurred by lossy
+    compression, a MONOCHROME1 mask.
     """
     _check_packed_size(path, frame)
     try:
@@ -104,7 +118,7 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
             _check_meaning(path, about, mask)
             pixels = _used_bits(path, stored, about)
             if pixels.ndim == 2 and about.PhotometricInterpretation != "PALETTE COLOR":
-                return _gray(path, pixels, _padding(stored, pixels, about), about, frame, mask)[None]
+                return _gray(path, pixels, _padding(path, stored, pixels, about), about, frame, mask)[None]
             if pixels.ndim == 2:
                 pixels = apply_color_lut(pixels, about)
     except RadlibError:
@@ -112,7 +126,7 @@ def read(path: Path, frame: int = 0, mask: bool = False) -> np.ndarray:
     except Exception as error:  # decoders and damaged files raise many kinds
         why = " ".join(str(error).split())[:160]
         raise RadlibError(
-            f"{path}: its pixels cannot be read ({why}); save it uncompressed or export it again."
+            f"{path}: its pixels cannot be read ({why}); export it again, without compression if it has any."
         ) from error
     if pixels.shape[2] != 3:
         raise RadlibError(f"{path} has {pixels.shape[2]} values a pixel; save it in gray or in color (RGB).")
@@ -124,6 +138,11 @@ def _stored(path: Path, frame: int) -> tuple[np.ndarray, pydicom.Dataset]:
     if pydicom.filereader.read_file_meta_info(path).get("TransferSyntaxUID") == DEFLATED:
         about = pydicom.dcmread(path)  # pydicom finds pixels by their place, which a deflated file does not have
         return pixel_array(about, index=frame, correct_unused_bits=False), about
+    about = pydicom.dcmread(path, specific_tags=["BitsAllocated"], stop_before_pixels=True)
+    if about.get("BitsAllocated") == 1:
+        about = pydicom.dcmread(path)  # frames of bits follow each other within a byte, which reading one overlooks
+        frames = pixel_array(about)
+        return (frames[frame] if frames.ndim == 3 else frames), about
     about = pydicom.Dataset()
     tags = [SHARED, PER_FRAME, SHAPE]
     return pixel_array(path, ds_out=about, index=frame, specific_tags=tags, correct_unused_bits=False), about
@@ -178,16 +197,31 @@ def _used_bits(path: Path, stored: np.ndarray, about: pydicom.Dataset) -> np.nda
     return (stored << (allocated - 1 - high)) >> (allocated - used)
 
 
-def _padding(stored: np.ndarray, pixels: np.ndarray, about: pydicom.Dataset) -> np.ndarray:
-    """Which pixels `(H, W)` are padding: `pixels` in the range, or `stored` where scanners pad beyond BitsStored."""
+def _padding(path: Path, stored: np.ndarray, pixels: np.ndarray, about: pydicom.Dataset) -> np.ndarray:
+    """Which pixels `(H, W)` are padding: `pixels` in the range, or `stored` where scanners pad beyond BitsStored.
+
+    Raises RadlibError where lossy compression has scattered the padding to both sides of its value.
+    """
     for name, other in PADDING:
         if about.get(name) is None or (name == "PixelPaddingValue") != (pixels.dtype.kind in "iu"):
             continue
         ends = [_in_kind(value, pixels, about) for value in (about[name].value, about.get(other)) if value is not None]
         low, high = min(ends), max(ends)
+        if _is_lossy(about) and (pixels < low).any() and (pixels > high).any():
+            raise RadlibError(
+                f"{path} has {name} {about[name].value} and lossy compression, which blurs its padding into other "
+                "values; export it again without loss."
+            )
         nothing = np.isnan(pixels) if np.isnan(low) else np.zeros(pixels.shape, dtype=bool)
         return nothing | ((pixels >= low) & (pixels <= high)) | ((stored >= low) & (stored <= high))
     return np.zeros(pixels.shape, dtype=bool)
+
+
+def _is_lossy(about: pydicom.Dataset) -> bool:
+    """Whether the pixels were ever compressed with loss; JPEG 2000 may be either, so there the header counts."""
+    said = str(about.get("LossyImageCompression") or "")
+    syntax = about.file_meta.TransferSyntaxUID
+    return said == "01" or syntax in ALWAYS_LOSSY or (syntax in MAYBE_LOSSY and said != "00")
 
 
 def _in_kind(value: Any, pixels: np.ndarray, about: pydicom.Dataset) -> float:

@@ -181,7 +181,7 @@ def _look(root: Path, path: Path, table: pd.DataFrame, progress: bool) -> tuple[
         first = next((name for name in missing if name in near), missing[0])
         there = f" (the folder holds '{near[first]}', in other upper and lower case)" if first in near else ""
         raise RadlibError(
-            f"{path} lists {len(missing)} of {len(names)} images that do not exist, first '{first}'{there}; "
+            f"{path} lists {len(missing)} of {len(names)} files that do not exist, first '{first}'{there}; "
             "correct the paths or delete the rows."
         )
     if meant:

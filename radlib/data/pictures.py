@@ -1,5 +1,6 @@
 """PNG, JPEG, TIFF and BMP files: their size from the header, their pixels upright and at full depth."""
 
+import io
 import os
 import struct
 import warnings
@@ -11,11 +12,11 @@ from typing import Any
 
 import imagecodecs
 import numpy as np
-from PIL import ExifTags, Image
+from PIL import ExifTags, Image, ImageFile
 from tqdm import tqdm
 
 from radlib import memory
-from radlib.data import tiff
+from radlib.data import file_kind, tiff
 from radlib.data.raster import Raster, turned_size
 from radlib.errors import RadlibError
 
@@ -28,7 +29,12 @@ LUMINANCE = np.array([0.299, 0.587, 0.114], dtype=np.float32)  # ITU-R BT.601, a
 SUFFIXES = {".png", ".jpg", ".jpeg", ".tif", ".tiff", ".bmp"}
 # Pillow looks at the content, not at the name: without this list a PostScript program called x.png would be run.
 FORMATS = ("PNG", "JPEG", "BMP")  # TIFF is tifffile's: Pillow drops half the bits of 16-bit color
-PNG_TAIL = 1 << 17  # bytes at the end of a PNG in which EXIF, at most 64 KiB, stands if it stands behind the pixels
+PNG_BITS = 24  # place of the byte with the bits of a sample
+INVERTED = np.arange(255, -1, -1)  # a palette that shows 0 as white and 255 as black, as ImageJ's inverting one
+BMP_START, BMP_HEAD = 10, 40  # where a BMP says where its pixels start; bytes of the shortest header with compression
+PNG_SIGNATURE = b"\x89PNG\r\n\x1a\n"
+PNG_METADATA = {b"eXIf", b"iTXt", b"tEXt", b"zTXt"}
+MOST_METADATA = 1 << 20  # bytes of one chunk; EXIF has at most 64 KiB
 MOST_PIXELS = 10**8  # a scanned film has a tenth of that; more is a bomb or a slide of a microscope
 MOST_ALONG = 2**16 - 1  # along one side: what DICOM and JPEG can say
 TOO_LARGE = "its header is damaged or it is no radiograph: take the file again or export it smaller."
@@ -93,7 +99,7 @@ def size(path: Path) -> tuple[int, int] | None:
         return None
 
 
-def _opened(path: Path) -> Image.Image:
+def _opened(path: Path) -> ImageFile.ImageFile:
     """The PNG, JPEG or BMP at `path` with only its header read, to be used in a ``with``.
 
     Raises what `BROKEN` names for what is none, and RadlibError for one that claims more than `MOST_PIXELS`.
@@ -118,23 +124,35 @@ def _check_claim(path: Path, height: int, width: int) -> None:
 
 
 def _orientation(path: Path, picture: Image.Image) -> int:
-    """EXIF's orientation, 1 to 8, from the header alone: Pillow would decode a PNG to look behind its pixels."""
-    if picture.format == "PNG" and not {"exif", "Raw profile type exif"} & picture.info.keys():
-        picture.info["exif"] = _png_exif(path)
-    found = picture.getexif().get(ExifTags.Base.Orientation, 1)
+    """Orientation, 1 to 8, by EXIF or XMP, without decoding: Pillow would decode a PNG to look behind its pixels."""
+    if picture.format == "PNG":
+        with Image.open(io.BytesIO(_png_metadata(path)), formats=("PNG",)) as one_pixel:
+            about = one_pixel.getexif()
+    else:
+        about = picture.getexif()
+    found = about.get(ExifTags.Base.Orientation, 1)
     return found if isinstance(found, int) else 1
 
 
-def _png_exif(path: Path) -> bytes:
-    """The chunk eXIf that stands behind the pixels of a PNG, found from the end; empty when there is none."""
-    with open(path, "rb") as file:
-        file.seek(max(0, os.fstat(file.fileno()).st_size - PNG_TAIL))
-        tail = file.read()
-    start = tail.rfind(b"eXIf")
-    length = int.from_bytes(tail[start - 4 : start]) if start >= 4 else 0
-    end = start + 4 + length
-    whole = length > 0 and zlib.crc32(tail[start:end]) == int.from_bytes(tail[end : end + 4])
-    return tail[start + 4 : end] if whole else b""
+def _png_metadata(path: Path) -> bytes:
+    """A PNG of one pixel with the metadata (EXIF, XMP, text) of the one at `path`, wherever it stands there."""
+    kept = []
+    with open(path, "rb", buffering=0) as file:
+        file.seek(len(PNG_SIGNATURE))
+        while len(head := file.read(8)) == 8:
+            length, kind = int.from_bytes(head[:4]), head[4:]
+            if kind not in PNG_METADATA or length > MOST_METADATA:
+                file.seek(length + 4, os.SEEK_CUR)
+                continue
+            body = file.read(length + 4)
+            if zlib.crc32(kind + body[:-4]) == int.from_bytes(body[-4:]):
+                kept.append(head + body)
+    pixel = [_chunk(b"IHDR", struct.pack(">IIBBBBB", 1, 1, 8, 0, 0, 0, 0)), _chunk(b"IDAT", zlib.compress(b"\0\0"))]
+    return b"".join([PNG_SIGNATURE, pixel[0], *kept, pixel[1], _chunk(b"IEND", b"")])
+
+
+def _chunk(kind: bytes, body: bytes) -> bytes:
+    return len(body).to_bytes(4) + kind + body + zlib.crc32(kind + body).to_bytes(4)
 
 
 def read(path: Path) -> np.ndarray:
@@ -160,17 +178,23 @@ def raster(path: Path) -> Raster:
                 raise RadlibError(f"{path} holds {pages} pictures; save each as a file of its own.")
             return _decoded(path, picture).upright(_orientation(path, picture))
     except BROKEN as error:
+        if other := file_kind.misnamed(path):
+            raise RadlibError(other) from error
         raise RadlibError(f"{path} is not a whole picture ({error}); export it again as PNG, JPEG or TIFF.") from error
 
 
-def _decoded(path: Path, picture: Image.Image) -> Raster:
-    colorful = False
+def _decoded(path: Path, picture: ImageFile.ImageFile) -> Raster:
+    colorful, zero_is_white, bits = False, picture.mode == "CMYK", 8
     if picture.mode == "P":
         palette = np.array(picture.getpalette("RGB"), dtype=int).reshape(-1, 3)
         colorful = bool((palette != palette[:, :1]).any())
+        zero_is_white = np.array_equal(palette, np.repeat(INVERTED[:, None], 3, axis=1))
     if picture.format == "PNG":  # by libpng: Pillow drops half the bits of 16-bit color
         samples = imagecodecs.png_decode(path.read_bytes())
         samples = samples[..., None] if samples.ndim == 2 else samples
+        bits = 8 if picture.mode == "P" else min(path.read_bytes()[PNG_BITS], 8)
+    elif picture.format == "BMP" and (four := _four_bytes(path.read_bytes())) is not None:
+        samples = four
     else:
         gray = picture.mode in ("1", "L") or (picture.mode == "P" and not colorful)
         mode = "L" if gray else "RGBA" if picture.mode == "RGBA" else "RGB"
@@ -182,7 +206,22 @@ def _decoded(path: Path, picture: Image.Image) -> Raster:
         channels = channels[:-1]
     if picture.mode == "P" and not colorful:
         channels = channels[:1]
-    return Raster(channels.astype(np.float32), alpha, np.asarray(picture) if colorful else None)
+    places = np.asarray(picture) if colorful else None
+    return Raster(channels.astype(np.float32), alpha, places, bits, zero_is_white)
+
+
+def _four_bytes(stored: bytes) -> np.ndarray | None:
+    """A BMP of 32 bits without bit fields -> `(H, W, C)`, C 4 where the last byte varies and so is alpha, else 3.
+
+    Such a header does not say what the fourth byte means: programs leave it empty or write alpha, and Pillow drops it.
+    None for a BMP of another kind. Raises ValueError where pixels are missing.
+    """
+    start, head, width, height, _, bits, compression = struct.unpack_from("<IIiiHHI", stored, BMP_START)
+    if head < BMP_HEAD or (bits, compression) != (32, 0):
+        return None
+    samples = np.frombuffer(stored, np.uint8, 4 * width * abs(height), start).reshape(abs(height), width, 4)
+    samples = samples[:: 1 if height < 0 else -1, :, [2, 1, 0, 3]]
+    return samples if np.ptp(samples[..., 3]) > 0 else samples[..., :3]
 
 
 def read_gray(path: Path) -> np.ndarray:
@@ -210,12 +249,14 @@ def read_mask(path: Path) -> np.ndarray:
     """A mask drawn as a picture -> `(H, W)` bool: true above half of white, which is 255, or 65535 in 16 bit.
 
     A mask that was resized with interpolation has gray borders, which half splits; one of 0 and 1 is taken as drawn.
-    Drawn in alpha, what is opaque is inside (see `Raster.mask`). Raises RadlibError where nothing is 1 or bright: such
-    numbers mean something else than "inside".
+    Drawn in alpha, what is opaque is inside (see `Raster.mask`). Raises RadlibError where nothing is 1 or bright, or
+    something is below 0: such numbers mean something else than "inside".
     """
-    pixels = _gray(raster(path).mask(path))[0]
-    top = pixels.max(initial=0)
-    half = 0 if top <= 1 else 127 if top <= 255 else 32767
-    if 0 < top <= half:
-        raise RadlibError(f"{path} is a mask whose largest value is {top:g}; draw what is inside as 1 or in white.")
+    numbers, white = raster(path).mask(path)
+    pixels = _gray(numbers)[0]
+    low, top = pixels.min(initial=0), pixels.max(initial=0)
+    half = (1 if top <= 1 else white) / 2
+    if not low >= 0 or 0 < top <= half:  # NaN is refused too
+        which = f"largest value is {top:g}" if low >= 0 else f"smallest value is {low:g}"
+        raise RadlibError(f"{path} is a mask whose {which}; draw what is inside as 1 or in white, the rest as 0.")
     return pixels > half

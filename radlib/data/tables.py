@@ -86,7 +86,7 @@ def _rows(path: Path, required: Sequence[str]) -> tuple[list[int], list[list[str
     except (ValueError, OSError, csv.Error) as error:
         why = " ".join(str(error).split()) + (f", line {reader.line_num}" if isinstance(error, csv.Error) else "")
         raise RadlibError(f"{path} cannot be read as a CSV file in UTF-8 ({why}); save it again as one.") from error
-    if rows and rows[0][0].lower() == "sep=" and not any(rows[0][1:]):
+    if rows and rows[0][0].lower() in ("sep=", "sep=,") and not any(rows[0][1:]):  # LibreOffice quotes it
         return lines[1:], rows[1:]
     return lines, rows
 

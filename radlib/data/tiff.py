@@ -21,6 +21,7 @@ SAMPLES = {  # PhotometricInterpretation -> samples a pixel, without ExtraSample
     tifffile.PHOTOMETRIC.YCBCR: 3,
     tifffile.PHOTOMETRIC.SEPARATED: 4,
 }
+ZERO_IS_WHITE = {tifffile.PHOTOMETRIC.MINISWHITE, tifffile.PHOTOMETRIC.SEPARATED}
 JPEG = {6, 7, 33007, 34892}  # compressions whose decoder turns YCbCr into RGB
 MOST_EXTRA = 4  # samples a pixel beyond gray or color
 MOST_TILE = 1 << 24  # pixels of a tile, which is decoded whole; common ones have 2**16
@@ -76,7 +77,10 @@ def read(path: Path) -> Raster:
         associated = page.extrasamples[:1] == (tifffile.EXTRASAMPLE.ASSOCALPHA,)
         if alpha is not None and associated:
             color = np.where(alpha > 0, color / np.where(alpha > 0, alpha, 1), 0)
-        return Raster(np.asarray(color, dtype=np.float32), alpha, places).upright(_orientation(page))
+            color = np.rint(color) if samples.dtype.kind == "u" else color  # whole numbers before, and again
+        bits = 8 if page.photometric == tifffile.PHOTOMETRIC.PALETTE else min(page.bitspersample, 8)
+        inverted = page.photometric in ZERO_IS_WHITE
+        return Raster(np.asarray(color, np.float32), alpha, places, bits, inverted).upright(_orientation(page))
 
 
 @contextmanager
@@ -92,6 +96,13 @@ def _orientation(page: tifffile.TiffPage) -> int:
 def _check(path: Path, page: tifffile.TiffPage) -> None:
     """Raise RadlibError for what the header says and cannot be read here, and for a file that ends too early."""
     photometric = page.photometric
+    if 262 not in page.tags:
+        raise RadlibError(
+            f"{path} does not say whether 0 is black or white (PhotometricInterpretation); export it again."
+        )
+    if isinstance(page.bitspersample, tuple):
+        bits = ", ".join(map(str, page.bitspersample))
+        raise RadlibError(f"{path} has {bits} bits a sample (BitsPerSample); save it with as many for each.")
     if photometric not in SAMPLES or (photometric == tifffile.PHOTOMETRIC.YCBCR and page.compression not in JPEG):
         name = getattr(photometric, "name", photometric)
         raise RadlibError(

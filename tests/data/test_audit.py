@@ -35,6 +35,17 @@ ONE_NAME = [
     ("'001", "1"),
     ('="001"', "1"),
     ("STRASSE", "straße"),
+    ("O’Brien", "O'Brien"),
+    ("OʼBrien", "o´brien"),
+    ("“covid”", "covid"),
+    ("Smith^John", "Smith John"),
+    ("Smith^John^^^", "Smith, John"),
+    ("SMITH^JOHN^A", "Smith John A."),
+    ("normal.", "normal"),
+    ("normal;", "Normal"),
+    ("non-COVID", "nonCOVID"),
+    ("Non COVID", "non_covid"),
+    ("No finding", "NoFinding"),
     (unicodedata.normalize("NFC", "Muñoz-Ä1"), unicodedata.normalize("NFD", "Muñoz-Ä1")),
 ]
 TWO_NAMES = [
@@ -51,6 +62,14 @@ TWO_NAMES = [
     ("p1.01", "p1.1"),
     ("()", "__"),
     ("Muñoz", "Munoz"),
+    ("Smith^John", "Smith^Joan"),
+    ("Smith J", "Smith JA"),
+    ("1,2", "12"),
+    ("stage a-b", "stage ab"),
+    ("grade a", "gradea"),
+    ("1.", "1.1"),
+    ("^", ","),
+    ("O'Brien", "Obrien"),
 ]
 
 

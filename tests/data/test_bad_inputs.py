@@ -128,7 +128,8 @@ VOLUME_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"shape \(6, 5, 4, 2\); a vol",
     ),
     "of two axes": (
-        lambda path: anew(path, lambda new: volume(new, np.zeros((6, 5), np.int16))), "a single 2-D picture of 6 x 5",
+        lambda path: anew(path, lambda new: volume(new, np.zeros((6, 5), np.int16))),
+        "is a single 2-D picture of 6 x 5 pixels; save it as PNG",
     ),
     "of colours": (
         lambda path: anew(path, lambda new: volume(new, np.zeros((6, 5, 4), np.complex64))), "holds complex64; convert",
@@ -231,7 +232,7 @@ def tables_() -> Iterator[Case]:
         (
             "an image is absent",
             ("4.png", "none.png"),
-            r"lists 1 of 12 images that do not exist, first 'none\.png'; correct",
+            r"lists 1 of 12 files that do not exist, first 'none\.png'; correct",
         ),
         ("an image is listed twice", ("4.png", "5.png"), "twice"),
         ("a path climbs", ("4.png", "../../etc/passwd"), "line 6: .* leaves the folder; give a path below"),

@@ -203,6 +203,65 @@ def test_images_that_are_normalized_already_are_said(tmp_path):
     assert found["Normalized already, by their values: 3 images."].where == ("1.tif", "2.tif", "3.tif")
 
 
+def normalized(root, images):
+    """Which of twelve `images` are said to be normalized already."""
+    mask = np.kron(HALF, np.ones((5, 5), np.uint8))
+    found = warnings_of(segmentation(root, images, [mask] * 12))
+    return [finding.where for what, finding in found.items() if what.startswith("Normalized already")]
+
+
+BODY = np.hypot(*np.mgrid[-20:20, -20:20]) < 14
+ROWS = tuple(f"{k}.tif" for k in range(12))
+
+
+@pytest.mark.parametrize("outside", [0, -4.5, -2, 3])
+def test_a_body_standardized_on_a_constant_background_is_said(tmp_path, outside):
+    body = np.random.default_rng(0).normal(400, 90, (12, 40, 40)).clip(300, 700)
+    inside = [(film - film[BODY].mean()) / film[BODY].std() for film in body]
+    images = [np.where(BODY, film, outside).astype(np.float32) for film in inside]
+    lowest = outside == 0 or outside <= min(film[BODY].min() for film in inside)
+    assert normalized(tmp_path, images) == ([ROWS] if lowest else [])
+
+
+@pytest.mark.parametrize("background", [False, True])
+def test_images_standardized_by_the_mean_of_their_cohort_are_said(tmp_path, background):
+    rng = np.random.default_rng(0)
+    body = np.stack([rng.normal(200 + 40 * k, 90 + 5 * k, (40, 40)) for k in range(12)])
+    seen = body[:, BODY] if background else body
+    images = np.where(BODY | (not background), (body - seen.mean()) / seen.std(), 0).astype(np.float32)
+    assert normalized(tmp_path / "all", images) == [ROWS]
+    images[5] = body[5]  # one that is not: the others are not a cohort any more
+    (some,) = normalized(tmp_path / "some", images) or [()]
+    assert "5.tif" not in some
+
+
+def test_volumes_standardized_within_the_body_are_said(tmp_path):
+    root = WRITERS["msd_heart"](tmp_path)
+    assert not [what for what in warnings_of(root, "msd_heart") if "Normalized" in what]
+    images = sorted(root.rglob("imagesTr/*.gz"))
+    for path, empty in zip(images[:3], (0, -9, None), strict=True):
+        source = nibabel.load(path)
+        scan = np.random.default_rng(0).normal(5, 3, source.shape)  # slices without a body at both ends
+        body = np.zeros(source.shape, bool)
+        body[2:-2, 2:-2, 1:-1] = True
+        scan = (scan - scan[body].mean()) / scan[body].std()
+        whole = scan / 1000 + 2 if empty is None else np.where(body, scan, empty)
+        volume(path, whole.astype(np.float32), source.affine)
+    (finding,) = [finding for what, finding in warnings_of(root, "msd_heart").items() if "Normalized" in what]
+    assert finding.where == tuple(path.relative_to(root).as_posix() for path in images[:2])
+
+
+@pytest.mark.parametrize(
+    "low, high",
+    [(0, 0.003), (0.2, 2.5), (0.1, 0.9), (-0.8, 0.7), (0, 1.4)],
+    ids=["ADC in mm2/s", "T1 in s", "share", "velocity in m/s", "T2 in s"],
+)
+def test_small_physical_units_are_not_called_normalized(tmp_path, low, high):
+    films = np.random.default_rng(0).uniform(low, high, (12, 40, 40)).astype(np.float32)
+    assert normalized(tmp_path / "all", films) == []
+    assert normalized(tmp_path / "body", np.where(BODY, films, 0)) == []
+
+
 @pytest.mark.parametrize("value, share", [(-2000, "below"), (1500, "above")])
 def test_a_window_that_clips_much_is_said(tmp_path, value, share):
     root = WRITERS["amos"](tmp_path)
@@ -216,6 +275,8 @@ def test_a_window_that_clips_much_is_said(tmp_path, value, share):
         cut = inside.copy()
         cut.ravel()[: round(part * cut.size)] = value
         volume(path, cut)
+    noise = np.random.default_rng(0).normal(-1024, 40, inside.shape).astype(np.int16)  # air
+    volume(images[2], np.where(inside < -800, noise, inside))
     (finding,) = [finding for what, finding in warnings_of(root, "amos").items() if "clips" in what]
     assert finding.what.startswith("More than 5% of the pixels outside the window of -1024 to 600")
     (where,) = finding.where
@@ -232,3 +293,13 @@ def test_a_volume_stored_in_another_orientation_than_its_cohort_is_said(tmp_path
     (finding,) = [finding for what, finding in warnings_of(root, "msd_heart").items() if "other axes" in what]
     assert finding.what.endswith("1 volume.")
     assert finding.where == (f"{image.relative_to(root).as_posix()} (LAS)",)
+    pairs = list(zip(*(sorted(root.rglob(f"{folder}/*.gz")) for folder in ("imagesTr", "labelsTr")), strict=True))
+    for k, pair in enumerate(pairs):  # three ways, none of them usual
+        flips = [1, 1, 1, 1]
+        flips[:2] = [(1, 1), (-1, 1), (1, -1)][k % 3]
+        for path in pair:
+            source = nibabel.as_closest_canonical(nibabel.load(path))
+            volume(path, np.asarray(source.dataobj)[:: flips[0], :: flips[1]], source.affine @ np.diag(flips))
+    (finding,) = [finding for what, finding in warnings_of(root, "msd_heart").items() if "axes" in what]
+    assert finding.what.startswith("Stored along 3 different axes (")
+    assert finding.what.endswith(f"{len(pairs)} volumes.") and len(finding.where) == len(pairs)

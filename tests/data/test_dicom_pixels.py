@@ -1,5 +1,6 @@
 """What DICOM headers say of pixels: padding, used bits, signs, lookup tables and colors."""
 
+import imagecodecs
 import numpy as np
 import pydicom
 import pytest
@@ -190,3 +191,55 @@ def test_a_mask_in_monochrome1_is_refused(tmp_path):
     save(tmp_path / "m.dcm", (GRID > 9) * 1, PhotometricInterpretation="MONOCHROME1")
     with pytest.raises(RadlibError, match=r"m\.dcm is a mask whose PhotometricInterpretation is MONOCHROME1"):
         files.read_mask(files.look(tmp_path / "m.dcm"), 0, [])
+
+
+@pytest.mark.parametrize(
+    "name", ["PhotometricInterpretation", "SamplesPerPixel", "BitsAllocated", "BitsStored", "PixelRepresentation"]
+)
+def test_a_missing_field_of_the_pixels_is_named(tmp_path, name):
+    save(tmp_path / "a.dcm", GRID)
+    about = pydicom.dcmread(tmp_path / "a.dcm")
+    del about[name]
+    pydicom.dcmwrite(tmp_path / "a.dcm", about, enforce_file_format=True)
+    with pytest.raises(RadlibError, match=rf"a\.dcm has no {name} in its header; add it or export the file again"):
+        files.look(tmp_path / "a.dcm")
+
+
+def compressed(path, pixels, level, syntax=pydicom.uid.JPEG2000, pad=-2000, **about):
+    """A signed CT slice in JPEG 2000; `level` is its quality in dB, 0 without loss."""
+    packed = imagecodecs.jpeg2k_encode(pixels.astype(np.int16), level=level, codecformat="j2k", reversible=not level)
+    about = {"PixelRepresentation": 1, "PixelPaddingValue": pad, **about}
+    save(path, pixels, syntax=syntax, PixelData=pydicom.encaps.encapsulate([packed]), **about)
+    return path
+
+
+def test_padding_that_lossy_compression_has_scattered_is_refused(tmp_path):
+    y, x = np.mgrid[-64:64, -64:64]
+    circle, body = np.hypot(x, y) > 63, np.hypot(x, y * 1.2) < 50
+    scan = np.where(body, np.random.default_rng(0).normal(1064, 12, x.shape), 24).astype(np.int16)
+    padded = np.where(circle, -2000, scan).astype(np.int16)
+    raw = pydicom.pixels.pixel_array(compressed(tmp_path / "lossy.dcm", padded, 50))
+    assert raw[circle].min() < -2000 < raw[circle].max()
+    with pytest.raises(RadlibError, match=r"lossy\.dcm has PixelPaddingValue -2000 and lossy compression, which blurs"):
+        dicom.read(tmp_path / "lossy.dcm")
+    signed(tmp_path / "was.dcm", raw, LossyImageCompression="01", PixelPaddingValue=-2000)  # decompressed since
+    with pytest.raises(RadlibError, match=r"was\.dcm has PixelPaddingValue -2000 and lossy compression"):
+        dicom.read(tmp_path / "was.dcm")
+    exact = dicom.read(compressed(tmp_path / "exact.dcm", padded, 0, LossyImageCompression="00"))
+    np.testing.assert_array_equal(exact[0], np.where(circle, scan.min(), scan))
+    kept = dicom.read(compressed(tmp_path / "none.dcm", scan, 50))  # no padding in this frame
+    np.testing.assert_array_equal(kept[0], pydicom.pixels.pixel_array(tmp_path / "none.dcm"))
+
+
+@pytest.mark.parametrize("rows, columns", [(7, 9), (6, 10), (5, 5), (8, 8), (3, 4)])
+@pytest.mark.parametrize("frames", [1, 5])
+def test_frames_of_single_bits_are_read_wherever_in_a_byte_they_begin(tmp_path, rows, columns, frames):
+    drawn = np.random.default_rng(0).integers(0, 2, (frames, rows, columns)).astype(np.uint16)
+    packed = np.packbits(drawn.ravel().astype(np.uint8), bitorder="little").tobytes()
+    save(
+        tmp_path / "m.dcm", drawn, PixelData=packed + bytes(len(packed) % 2), BitsAllocated=1, BitsStored=1, HighBit=0
+    )  # fmt: skip
+    stack = files.look(tmp_path / "m.dcm")
+    for k in range(frames):
+        np.testing.assert_array_equal(dicom.read(tmp_path / "m.dcm", k)[0], drawn[k])
+        np.testing.assert_array_equal(files.read_mask(stack, k, []), drawn[k])

@@ -2,13 +2,14 @@
 
 import gzip
 
+import imagecodecs
 import nibabel
 import numpy as np
 import pytest
 from PIL import Image
 from test_dicom import GRID, save
 
-from radlib.data import file_kind, files, volumes
+from radlib.data import file_kind, files, pictures, volumes
 from radlib.errors import RadlibError
 
 VOXELS = np.random.default_rng(0).integers(-900, 900, (7, 6, 5)).astype(np.int16)
@@ -54,7 +55,7 @@ def test_a_file_of_another_name_is_told_with_the_name_it_should_have(tmp_path, k
     assert files.look(renamed) is not None  # the remedy is one
 
 
-@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.webp", "a.npy", "a.mgz", "a.hdr", "a.gif", "a.nii.zip"])
+@pytest.mark.parametrize("name", ["a.mha", "a.nrrd", "a.webp", "a.npy", "a.mgz", "a.gif", "a.nii.zip"])
 def test_formats_that_are_not_read_are_not_called_broken_dicom(tmp_path, name):
     path = tmp_path / name
     path.write_bytes(b"some other format" * 40)
@@ -96,3 +97,51 @@ def test_a_wrong_checksum_before_such_bytes_is_still_damage(tmp_path):
     path.write_bytes(bytes(packed) + b"trailing bytes")
     with pytest.raises(RadlibError, match="damaged"):
         volumes.voxels(path)
+
+
+GRAY = np.random.default_rng(0).integers(0, 255, (9, 8), dtype=np.uint8)
+
+
+@pytest.mark.parametrize(
+    "kind, words",
+    [
+        ("gif", "is a GIF picture by its content, which is not read; save it as PNG or TIFF."),
+        ("webp", "is a WebP picture by its content, which is not read; save it as PNG or TIFF."),
+        ("jp2", "is a JPEG 2000 picture by its content, which is not read; save it as PNG or TIFF."),
+        ("j2k", "is a JPEG 2000 picture by its content, which is not read; save it as PNG or TIFF."),
+        ("npy", "is a NumPy array by its content, which is not read; save it as NIfTI, PNG or TIFF."),
+        ("12 bits", "is a JPEG picture of 12 bits a sample, which is not read; save it as PNG or TIFF."),
+        ("lossless", "is a lossless JPEG picture of 16 bits a sample, which is not read; save it as PNG or TIFF."),
+    ],
+)
+@pytest.mark.parametrize("name", ["x.png", "x.jpg", "x.dcm", "x"])
+def test_content_that_is_not_read_is_named_whatever_its_name(tmp_path, kind, words, name):
+    path = tmp_path / name
+    if kind == "npy":
+        with open(path, "wb") as file:
+            np.save(file, GRAY)
+    elif kind == "12 bits":
+        path.write_bytes(imagecodecs.jpeg_encode(GRAY.astype(np.uint16) * 16, bitspersample=12))
+    elif kind == "lossless":
+        path.write_bytes(imagecodecs.ljpeg_encode(GRAY.astype(np.uint16) * 256, bitspersample=16))
+    else:
+        Image.fromarray(GRAY).save(path, format="JPEG2000" if kind[0] == "j" else kind, no_jp2=kind == "j2k")
+    for read in (files.look, pictures.read):
+        with pytest.raises(RadlibError) as told:
+            read(path)
+        assert str(told.value) == f"{path} {words}"
+
+
+@pytest.mark.parametrize("ending", [".hdr", ".img"])
+def test_half_of_a_pair_is_to_be_saved_as_one_file(tmp_path, ending):
+    nibabel.save(nibabel.Nifti1Pair(VOXELS, np.eye(4)), tmp_path / "x.img")
+    with pytest.raises(RadlibError, match=rf"x{ending} is one file of a pair .*; save it as one \.nii\."):
+        files.look(tmp_path / f"x{ending}")
+
+
+def test_a_jpeg_whose_markers_are_damaged_is_said_to_be_broken(tmp_path):
+    Image.fromarray(GRAY).save(tmp_path / "x.jpg")
+    whole = (tmp_path / "x.jpg").read_bytes()
+    for cut in range(2, len(whole), 7):
+        (tmp_path / "x.jpg").write_bytes(whole[:cut])
+        assert file_kind.misnamed(tmp_path / "x.jpg") == ""

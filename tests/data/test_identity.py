@@ -21,6 +21,7 @@ from radlib import assets, cache
 from radlib.data import duplicates, identity, predicted_masks, slice_cache, volumes
 from radlib.data.catalog import open_dataset
 from radlib.data.mask_squares import mask_squares
+from radlib.data.preprocess import unit_square
 from radlib.data.squares import squares
 from radlib.errors import RadlibError
 
@@ -510,3 +511,34 @@ def test_a_volume_that_changes_while_it_is_unpacked_leaves_no_slices(tmp_path, m
         slice_cache.opened(path, 2)
     monkeypatch.setattr(volumes, "voxels", voxels)
     np.testing.assert_array_equal(np.moveaxis(slice_cache.opened(path, 2), 0, 2), brain(1))
+
+
+@pytest.mark.parametrize("ending", [".nii", ".nii.gz"])
+def test_an_orientation_corrected_after_opening_is_not_kept_under_the_new_files_name(tmp_path, monkeypatch, ending):
+    monkeypatch.setenv("RADLIB_CACHE", str(tmp_path / "cache"))
+    rows = [(f"{k}{ending}", f"p{k}", "ab"[k % 2]) for k in range(8)]
+    for name, *_ in rows:
+        nifti(tmp_path / "d" / name, brain(int(name[0])))
+    table(tmp_path / "d/manifest.csv", ("image", "patient", "label"), rows)
+    opened = open_dataset("manifest", tmp_path / "d", progress=False)
+    turned = nibabel.Nifti1Image(brain(2), np.diag([-2, -2, 2, 1.0]))
+    nibabel.save(turned, tmp_path / "d" / f"2{ending}")
+    for one in (opened, dataclasses.replace(opened, title="again")):
+        with pytest.raises(RadlibError, match=rf"2\{ending} has changed since .* was opened; open it again"):
+            squares(one, 16, progress=False)
+    images = [f"{k}{ending}" for k in range(8)]
+    table(tmp_path / "d/manifest.csv", ("image", "patient", "mask"), [(n, f"p{n[0]}", f"m{n}") for n in images])
+    for name in images:
+        nifti(tmp_path / "d" / f"m{name}", np.ones(SHAPE, np.uint8))
+    with pytest.raises(RadlibError, match=rf"m2\{ending} is stored along"):  # as the image was before
+        open_dataset("manifest", tmp_path / "d", progress=False)
+    nibabel.save(nibabel.Nifti1Image(np.ones(SHAPE, np.uint8), turned.affine), tmp_path / "d" / f"m2{ending}")
+    masked = open_dataset("manifest", tmp_path / "d", progress=False)
+    nifti(tmp_path / "d" / f"m2{ending}", np.ones(SHAPE, np.uint8))
+    with pytest.raises(RadlibError, match=rf"m2\{ending} has changed since"):
+        mask_squares(masked, 16, progress=False)
+    table(tmp_path / "d/manifest.csv", ("image", "patient", "label"), rows)
+    fresh = open_dataset("manifest", tmp_path / "d", progress=False)
+    row = int(np.flatnonzero((fresh.samples["image"] == rows[2][0]) & (fresh.samples["slice"] == 10))[0])
+    kept = squares(fresh, 16, progress=False)[np.array([row])]
+    np.testing.assert_allclose(kept[0], np.repeat(unit_square(fresh.read(row), 16), 3, 0), atol=1e-2)

@@ -97,7 +97,7 @@ def spoil(path, find, put):
             lambda f: (f / "manifest.csv").write_text("image,patient,label\n0.png,p0,a\n1.png,p1,b"),
             "2 in all, cannot give",
         ),
-        (lambda f: (f / "5.png").unlink(), "1 of 10 images that do not exist, first '5.png'"),
+        (lambda f: (f / "5.png").unlink(), "1 of 10 files that do not exist, first '5.png'"),
         (lambda f: (f / "5.png").write_bytes(b""), "1 of 10 files that are not pictures, first '5.png'"),
         (lambda f: (f / "manifest.csv").write_text("image,patient,label\n"), "lists nothing below its header"),
         (

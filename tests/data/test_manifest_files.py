@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 from layouts import picture, table, volume
 from PIL import Image
 from test_dicom import GRID, save
+from test_manifest import write  # the writer of manifests
 
 from radlib.data import files, splits
 from radlib.data.catalog import open_dataset
@@ -78,8 +79,8 @@ LABELS[0, :3] = 2
     [
         (LABELS, None, r"0\.png holds the value 2; say in classes.csv what each number means"),
         (np.where(LABELS == 2, 255, LABELS).astype(np.uint8), None, r"holds the value 255; say in classes.csv"),
-        (LABELS, [("1", "a"), ("3", "b")], r"0\.png holds the value 2; list it in classes.csv or mend the mask"),
-        (np.dstack([PATCH, PATCH * 2, PATCH]), None, r"0\.png is a mask in colours; save it in gray"),
+        (LABELS, [("1", "a"), ("3", "b")], r"0\.png holds the value 2; list it in classes.csv or correct the mask"),
+        (np.dstack([PATCH, PATCH * 2, PATCH]), None, r"0\.png is a mask in colors; save it in gray"),
     ],
     ids=["labels", "ignore", "unlisted", "colours"],
 )
@@ -182,9 +183,9 @@ def reverse(path):
         (lambda r: (r / "m/3.nii.gz").write_bytes(b""), r"m/3\.nii\.gz is empty"),
         (lambda r: (r / "i/3.nii.gz").write_bytes(b"abc"), r"i/3\.nii\.gz is no whole NIfTI file"),
         (lambda r: volume(r / "i/3.nii.gz", np.zeros((5, 6, 4, 2), np.int16)), r"i/3\.nii\.gz has shape"),
-        (lambda r: (r / "m/3.nii.gz").unlink(), r"1 of 20 images that do not exist, first 'm/3\.nii\.gz'"),
+        (lambda r: (r / "m/3.nii.gz").unlink(), r"1 of 20 files that do not exist, first 'm/3\.nii\.gz'"),
         (lambda r: edit(r, "m/3.nii.gz", "../m"), r"line 5: '\.\./m' leaves the folder"),
-        (lambda r: loop(r / "m/3.nii.gz"), r"1 of 20 images that do not exist"),
+        (lambda r: loop(r / "m/3.nii.gz"), r"1 of 20 files that do not exist"),
         (lambda r: edit(r, ",mask", ",slice"), "radlib itself numbers slices"),
         (lambda r: mask_as_picture(r), r"m/3\.png is the mask of a volume and none itself"),
     ],
@@ -357,3 +358,19 @@ def test_the_check_looks_at_labels_and_masks(tmp_path):
     assert "holds the value 77" in said
     assert "of the classes" in said  # a label that a split lacks
     assert "different labels or masks" in said
+
+
+def test_a_mask_of_dicom_frames_is_to_have_as_many_frames(tmp_path):
+    frames = np.random.default_rng(0).integers(0, 9, (10, 4, 6, 8))
+    for k, image in enumerate(frames):
+        save(tmp_path / f"{k}.dcm", image)
+        volume(tmp_path / f"m{k}.nii.gz", np.ones((8, 6, 4), np.uint8))
+        save(tmp_path / f"m{k}.dcm", image[:3] > 4)
+    for ending, words in (
+        (".nii.gz", "is the mask of 4 DICOM frames; save it as DICOM with as many frames"),
+        (".dcm", "has 6 x 8 pixels in 3 frames and its image 6 x 8 in 4 frames; take the mask"),
+    ):
+        rows = [(f"{k}.dcm", f"p{k}", f"m{k}{ending}") for k in range(10)]
+        root = write(tmp_path, rows, ("image", "patient", "mask"))
+        with pytest.raises(RadlibError, match=words):
+            open_dataset("manifest", root, progress=False)

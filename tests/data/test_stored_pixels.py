@@ -157,7 +157,8 @@ def test_black_and_white_scans_are_read_as_pillow_does(tmp_path, compression, se
         expected = np.asarray(picture.convert("L"))
     assert set(np.unique(expected)) == {0, 255}
     np.testing.assert_array_equal(pictures.read(tmp_path / "m.tif")[0], expected)
-    np.testing.assert_array_equal(pictures.read_mask(tmp_path / "m.tif"), expected > 0)
+    if sense == 1:
+        np.testing.assert_array_equal(pictures.read_mask(tmp_path / "m.tif"), expected > 0)
 
 
 @pytest.mark.parametrize(
@@ -311,6 +312,38 @@ def test_a_picture_stands_as_viewers_show_it(tmp_path, ending, orientation):
     assert pictures.size(path) == expected.shape == files.look(path).size
 
 
+def metadata(kind, orientation):
+    """A chunk of a PNG that says the orientation, in one of the ways that writers use."""
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    body = exif.tobytes()
+    if kind == "eXIf":
+        return b"eXIf", body.removeprefix(b"Exif\0\0")
+    if kind == "XMP":
+        said = f'<rdf:Description tiff:Orientation="{orientation}"/>'
+        return b"iTXt", b"XML:com.adobe.xmp\0\0\0\0\0" + said.encode()
+    text = f"\nexif\n{len(body):8}\n{body.hex()}\n".encode()
+    if kind == "zTXt":
+        return b"zTXt", b"Raw profile type exif\0\0" + zlib.compress(text)
+    return b"tEXt", b"Raw profile type exif\0" + text
+
+
+@pytest.mark.parametrize("kind", ["eXIf", "XMP", "tEXt", "zTXt"])
+@pytest.mark.parametrize("place", ["before", "behind", "far behind", "behind another"])
+@pytest.mark.parametrize("orientation", [3, 6])
+def test_a_png_is_upright_wherever_it_says_its_orientation(tmp_path, kind, place, orientation):
+    array, chunk = levels("u1"), metadata(kind, orientation)
+    comment = (b"tEXt", b"Comment\0" + b"x" * 200_000)
+    chunks = [chunk] if place == "before" else [metadata(kind, 8)] if place == "behind another" else []
+    late = {"before": [], "far behind": [chunk, comment]}.get(place, [chunk])
+    png(tmp_path / "x.png", array, 8, 0, *chunks, late=late)
+    with Image.open(tmp_path / "x.png") as picture:
+        picture.load()
+        expected = np.asarray(ImageOps.exif_transpose(picture))
+    np.testing.assert_array_equal(pictures.read(tmp_path / "x.png")[0], expected)
+    assert not np.array_equal(expected, array) and pictures.size(tmp_path / "x.png") == expected.shape
+
+
 @pytest.mark.parametrize("ending", ["jpg", "png", "tif"])
 def test_images_masks_and_predictions_agree_on_what_is_up(tmp_path, ending):
     shown, inside = levels("u1"), np.zeros((H, W), np.uint8)
@@ -410,6 +443,137 @@ def test_colors_and_alpha_that_disagree_are_refused(tmp_path, array):
             read(tmp_path / "m.png")
 
 
+def bitmap(path, array, head, down=False):
+    """A BMP of 32 bits without bit fields: `array` (H, W, 4), header of `head` bytes, `down`: first row first."""
+    body = array[:: 1 if down else -1][..., [2, 1, 0, 3]].astype(np.uint8).tobytes()
+    rows = -H if down else H
+    info = struct.pack("<IiiHHIIiiII", head, W, rows, 1, 32, 0, len(body), 2835, 2835, 0, 0).ljust(head, b"\0")
+    start = 14 + len(info)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", start + len(body), 0, 0, start) + info + body)
+
+
+@pytest.mark.parametrize("down", [False, True])
+@pytest.mark.parametrize("head", [40, 108, 124])
+@pytest.mark.parametrize("drawn", [name for name in IN_ALPHA if IN_ALPHA[name].shape[2] == 4])
+def test_a_mask_in_the_fourth_byte_of_a_bmp_is_what_is_opaque(tmp_path, drawn, head, down):
+    bitmap(tmp_path / "m.bmp", IN_ALPHA[drawn], head, down)
+    for found in read_both_ways(tmp_path / "m.bmp"):
+        np.testing.assert_array_equal(found, INSIDE)
+
+
+def test_a_bmp_that_pillow_writes_keeps_its_colors_and_its_alpha(tmp_path):
+    array = levels("u1", 4)
+    Image.fromarray(array).save(tmp_path / "x.bmp")
+    found = pictures.raster(tmp_path / "x.bmp")
+    np.testing.assert_array_equal(found.colors, planes(array[..., :3]))
+    np.testing.assert_allclose(found.alpha, array[..., 3] / 255, rtol=1e-6)
+    Image.fromarray(rgba(levels("u1"), 0)).save(tmp_path / "y.bmp")  # the fourth byte left empty
+    assert pictures.raster(tmp_path / "y.bmp").alpha is None
+
+
+def refused_both_ways(path, sentence, values=(1, 2)):
+    for read in (pictures.read_mask, lambda each: files.read_mask(files.look(each), 0, values)):
+        with pytest.raises(RadlibError, match=rf"{path.name} is a mask {sentence}"):
+            read(path)
+
+
+@pytest.mark.parametrize("white, dtype", [(1, bool), (1, "u1"), (255, "u1"), (65535, "u2"), (1, "f4"), (1, "i1")])
+@pytest.mark.parametrize("values", [(), (1,)])
+def test_a_mask_that_stores_white_as_0_is_refused(tmp_path, white, dtype, values):
+    tifffile.imwrite(tmp_path / "m.tif", (INSIDE * white).astype(dtype), photometric="miniswhite")
+    refused_both_ways(tmp_path / "m.tif", r"that stores white as 0 \(PhotometricInterpretation\)", values)
+
+
+def test_a_mask_in_inks_or_with_an_inverting_palette_is_refused(tmp_path):
+    Image.fromarray(rgba(0, INSIDE), "CMYK").save(tmp_path / "ink.tif")
+    Image.fromarray(rgba(0, INSIDE * 255), "CMYK").save(tmp_path / "ink.jpg")
+    ramp = np.repeat(np.arange(255, -1, -1, dtype=np.uint8), 3)  # as ImageJ saves its inverting look-up table
+    for k, number in enumerate((1, 255)):
+        png(tmp_path / f"{k}.png", INSIDE * number, 8, 3, (b"PLTE", ramp.tobytes()))
+    for name in ("ink.tif", "ink.jpg", "0.png", "1.png"):
+        refused_both_ways(tmp_path / name, "that stores white as 0")
+
+
+RED = [np.where(INSIDE, 255, 0), np.zeros((H, W)), np.zeros((H, W))]
+
+
+@pytest.mark.parametrize("method", [Image.Quantize.MEDIANCUT, Image.Quantize.MAXCOVERAGE, Image.Quantize.FASTOCTREE])
+def test_colors_reduced_to_a_palette_are_read_or_refused_but_never_inverted(tmp_path, method):
+    reduced = Image.fromarray(np.dstack(RED).astype(np.uint8)).quantize(2, method=method)
+    reduced.save(tmp_path / "m.png")
+    if reduced.getpalette()[:3] == [0, 0, 0]:
+        for found in read_both_ways(tmp_path / "m.png"):
+            np.testing.assert_array_equal(found, INSIDE)
+    else:
+        refused_both_ways(tmp_path / "m.png", "with a palette whose color 0 is not black")
+
+
+@pytest.mark.parametrize("background", [(255, 0, 0), (0, 0, 90), (255, 255, 255)])
+def test_a_palette_whose_color_0_is_not_black_is_refused_unless_it_is_transparent(tmp_path, background):
+    palette = np.array([background, (0, 0, 0), (0, 250, 0)], np.uint8)
+    numbers = LABELS.astype(np.uint8)
+    png(tmp_path / "m.png", numbers, 8, 3, (b"PLTE", palette.tobytes()))
+    colormap = np.zeros((3, 256), np.uint16)
+    colormap[:, :3] = palette.T.astype(np.uint16) * 257
+    tifffile.imwrite(tmp_path / "m.tif", numbers, photometric="palette", colormap=colormap)
+    for name in ("m.png", "m.tif"):
+        refused_both_ways(tmp_path / name, "with a palette whose color 0 is not black")
+    png(tmp_path / "t.png", numbers, 8, 3, (b"PLTE", palette.tobytes()), (b"tRNS", b"\0"))
+    np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "t.png"), 0, [1, 2]), LABELS)
+
+
+@pytest.mark.parametrize("numbers", [-INSIDE.astype("i1"), np.where(INSIDE, np.nan, 0).astype("f4")], ids=["-1", "NaN"])
+def test_a_mask_of_numbers_that_are_none_of_a_mask_is_not_read_as_empty(tmp_path, numbers):
+    tifffile.imwrite(tmp_path / "m.tif", numbers)
+    with pytest.raises(
+        RadlibError, match=r"m\.tif is a mask whose smallest value is (-1|nan); draw what is inside as 1"
+    ):
+        pictures.read_mask(tmp_path / "m.tif")
+
+
+@pytest.mark.parametrize("bits", [1, 2, 4, 16])
+@pytest.mark.parametrize("ending", ["png", "tif"])
+@pytest.mark.parametrize("values", [(), (1,), (255,)])
+def test_1_or_white_is_one_structure_at_every_depth(tmp_path, bits, ending, values):
+    most = (1 << bits) - 1
+    for number in {1, most} if 255 not in values else {most}:
+        array, path = INSIDE * number, tmp_path / f"{number}.{ending}"
+        if ending == "png":
+            png(path, array, bits, 0)
+        else:
+            dtype = bool if bits == 1 else np.uint16 if bits == 16 else np.uint8
+            tifffile.imwrite(path, array.astype(dtype), bitspersample=bits, photometric="minisblack")
+        np.testing.assert_array_equal(files.read_mask(files.look(path), 0, values), INSIDE)
+        np.testing.assert_array_equal(pictures.read_mask(path), INSIDE)
+
+
+@pytest.mark.parametrize("bits", [2, 4])
+def test_label_numbers_of_few_bits_are_those_stored_and_never_taken_for_blur(tmp_path, bits):
+    most = (1 << bits) - 1
+    numbers = np.where(LABELS == 2, most, LABELS)
+    numbers[0, 0] = most - 1
+    png(tmp_path / "m.png", numbers, bits, 0)
+    codes = np.select([numbers == value for value in (1, most - 1, most)], (1, 2, 3), 0)
+    np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "m.png"), 0, [1, most - 1, most]), codes)
+    with pytest.raises(RadlibError, match=rf"holds the value {most - 1}; say in classes.csv what each number means"):
+        files.read_mask(files.look(tmp_path / "m.png"), 0, [])
+
+
+def test_blurred_white_of_16_bits_is_split_in_half_and_large_labels_are_not(tmp_path):
+    soft = np.where(SOFT == 255, 65535, SOFT * 257)
+    png(tmp_path / "m.png", soft, 16, 0)
+    np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "m.png"), 0, []), SOFT > 127)
+    png(tmp_path / "l.png", np.where(LABELS == 2, 40000, LABELS * 300), 16, 0)
+    with pytest.raises(RadlibError, match="holds the value 300; say in classes.csv"):
+        files.read_mask(files.look(tmp_path / "l.png"), 0, [])
+
+
+def test_soft_white_multiplied_by_alpha_agrees_with_it(tmp_path):
+    tifffile.imwrite(tmp_path / "m.tif", rgba(SOFT, SOFT), photometric="rgb", extrasamples=["assocalpha"])
+    for found in read_both_ways(tmp_path / "m.tif"):
+        np.testing.assert_array_equal(found, SOFT > 127)
+
+
 def test_label_numbers_on_a_transparent_background_are_read(tmp_path):
     Image.fromarray(rgba(LABELS, np.where(LABELS > 0, 255, 0))).save(tmp_path / "m.png")
     np.testing.assert_array_equal(files.read_mask(files.look(tmp_path / "m.png"), 0, [1, 2]), LABELS)
@@ -427,5 +591,20 @@ def test_an_image_loses_its_alpha_unless_alpha_is_all_there_is(tmp_path):
 def test_a_jpeg_of_12_bits_is_refused_in_a_sentence(tmp_path):
     (tmp_path / "x.jpg").write_bytes(imagecodecs.jpeg_encode(levels("u2") >> 4, bitspersample=12))
     assert pictures.size(tmp_path / "x.jpg") is None
-    with pytest.raises(RadlibError, match=r"x\.jpg is not a whole picture .*; export it again as PNG, JPEG or TIFF"):
+    with pytest.raises(RadlibError, match=r"x\.jpg is a JPEG picture of 12 bits a sample, .* save it as PNG or TIFF"):
         pictures.read(tmp_path / "x.jpg")
+
+
+def test_a_tiff_that_does_not_say_what_its_numbers_mean_is_refused_by_the_field(tmp_path):
+    tifffile.imwrite(tmp_path / "x.tif", levels("u1"), photometric="minisblack")
+    whole = (tmp_path / "x.tif").read_bytes()
+    tag = struct.pack("<HHIHH", 262, 3, 1, 1, 0)
+    assert whole.count(tag) == 1
+    (tmp_path / "y.tif").write_bytes(whole.replace(tag, struct.pack("<HHIHH", 261, 3, 1, 1, 0)))  # another tag
+    with pytest.raises(RadlibError, match=r"y\.tif does not say whether 0 is black or white \(PhotometricInterp"):
+        pictures.read(tmp_path / "y.tif")
+    tifffile.imwrite(tmp_path / "c.tif", levels("u1", 3), photometric="rgb")
+    with tifffile.TiffFile(tmp_path / "c.tif", mode="r+b") as file:
+        file.pages.first.tags[258].overwrite((5, 6, 5))
+    with pytest.raises(RadlibError, match=r"c\.tif has 5, 6, 5 bits a sample \(BitsPerSample\); save it with as many"):
+        pictures.read(tmp_path / "c.tif")

@@ -40,7 +40,7 @@ def test_cells_are_those_that_pandas_reads(tmp_path):
     assert tables.read(path, ("image",)).to_dict("records") == theirs.to_dict("records")
 
 
-@pytest.mark.parametrize("first", ["sep=,", "SEP=,"])
+@pytest.mark.parametrize("first", ["sep=,", "SEP=,", '"sep=,"'])
 def test_the_first_line_of_an_excel_export_is_skipped_and_counted(tmp_path, first):
     path = write(tmp_path / "a.csv", f"{first}\r\nimage,patient\r\n0.png,p0\r\n", "utf-8-sig")
     table = tables.read(path, ("image", "patient"))
