@@ -276,13 +276,12 @@ def _refusal(path: Path, said: str) -> str:
     if held is None:
         return f"{path} holds no weights that can be read without running code in it; torch.save a state_dict instead."
     alone = path.with_name(f"{path.stem}_weights.pth")
-    whole = "c if isinstance(c, dict) else c.state_dict()"
-    kept = "{k: v for k, v in c.items() if k in ('model', 'state_dict', 'teacher')}"
+    inside = "{str(k): f(v) for k, v in o.items()} if isinstance(o, dict) else o if torch.is_tensor(o) else None"
     return (
         f"{path} holds {held[1]} beside its weights, and reading it could run code in it; if you trust the file, save "
         f'its weights alone and name {alone.name} instead: python -c "import torch; '
-        f"c = torch.load('{path}', map_location='cpu', weights_only=False); c = {whole}; "
-        f"torch.save({kept} or c, '{alone}')\""
+        f"f = lambda o: f(o.state_dict()) if hasattr(o, 'state_dict') else {inside}; "
+        f"torch.save(f(torch.load('{path}', map_location='cpu', weights_only=False)), '{alone}')\""
     )
 
 

@@ -256,10 +256,21 @@ def test_what_pretraining_added_is_left_out_and_named(tmp_path, capsys):
     )
 
 
-def test_whole_trainers_are_refused_with_a_command_that_saves_their_weights(tmp_path):
-    trained = _network("resnet18")
-    path = _saved(tmp_path / "x.pth", {"model": trained.state_dict(), "args": argparse.Namespace(lr=1)})
-    with pytest.raises(RadlibError, match=r"x\.pth holds argparse\.Namespace beside its weights") as refused:
+ARGS = {"args": argparse.Namespace(lr=1)}
+TRAINERS = {
+    "other key": lambda trained, other: {"net": trained.state_dict()} | ARGS,
+    "bare": lambda trained, other: trained.state_dict() | ARGS,
+    "module": lambda trained, other: trained,
+    "averaged": lambda trained, other: {"model": other.state_dict(), "model_ema": trained.state_dict()} | ARGS,
+    "module in a dict": lambda trained, other: {"net": trained, "optimizer": torch.optim.Adam(trained.parameters())},
+}
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_whole_trainers_are_refused_with_a_command_that_saves_their_weights(tmp_path, trainer):
+    trained, other = _network("resnet18"), timm.create_model("resnet18", num_classes=0)
+    path = _saved(tmp_path / "x.pth", TRAINERS[trainer](trained, other))
+    with pytest.raises(RadlibError, match=r"x\.pth holds [\w.]+ beside its weights") as refused:
         own_weights.load(path, _network("resnet18"))
     assert "\n" not in str(refused.value)
     command = str(refused.value).split('python -c "')[1].removesuffix('"')
