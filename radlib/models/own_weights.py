@@ -92,6 +92,8 @@ def load(path: Path, module: nn.Module, remedy: str = "") -> nn.Module:
     misshaped = [key for key, value in fitting.items() if value.shape != wanted[key].shape]
     if misshaped:
         theirs, ours = (tuple(tensors[misshaped[0]].shape) for tensors in (fitting, wanted))
+        if len(misshaped) == 1 and len(ours) == 4 and (theirs[0], *theirs[2:]) == (ours[0], *ours[2:]):
+            remedy = f"it takes images of {theirs[1]} channel(s), while radlib's have {ours[1]}"
         raise RadlibError(
             f"{path} holds the weights of another network: {len(misshaped)} have another shape, the first "
             f"'{misshaped[0]}' with {theirs} instead of {ours}; {remedy}."

@@ -313,6 +313,8 @@ def _half_of_the_blocks(state):
          r"2 have another shape, the first 'cls_token' with \(1, 1, 12\) instead"),
         (lambda state: state | {"patch_embed.proj.weight": torch.ones(24, 3, 16, 16)}, "its patches are 16 px wide"),
         (lambda state: state | {"pos_embed": torch.ones(1, 300, 24)}, "300 tokens is not that of square images"),
+        (lambda state: state | {"patch_embed.proj.weight": torch.ones(24, 1, 14, 14)},
+         r"instead of \(24, 3, 14, 14\); it takes images of 1 channel.s., while radlib's have 3"),
         (lambda state: {}, "it holds no tensors under names"),
     ],
 )  # fmt: skip
