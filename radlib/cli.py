@@ -17,7 +17,7 @@ from radlib.errors import NO_MEMORY, RadlibError, plain
 
 STOPS = (signal.SIGINT, signal.SIGTERM)
 INTERRUPTED = 130  # 128 + SIGINT, as shells have it
-STOPPED = "radlib: interrupted; finished features and epochs are kept and the same command goes on from there."
+STOPPED = "radlib: interrupted; any finished features and epochs are kept, and the same command goes on from there."
 
 
 def main(arguments: list[str] | None = None) -> int:

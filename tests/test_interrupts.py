@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-SENTENCE = "radlib: interrupted; finished features and epochs are kept and the same command goes on from there."
+SENTENCE = "radlib: interrupted; any finished features and epochs are kept, and the same command goes on from there."
 SLOW = ["-p", "datasets", "manifest", "-p", "backbones", "['vits14_random']", "-p", "image_size", "518"]
 
 

@@ -28,10 +28,15 @@ from radlib.errors import RadlibError
 HEADS = ("head.", "head_dist.", "fc.", "classifier.", "fc_norm.")  # of another task; features are taken before them
 # What pretraining adds beside the network: heads of DINO and iBOT, projections of contrastive learning, MAE's decoder.
 PRETRAINING = re.compile(r"\w*(head|project|predict|decoder|mask_token)\w*", re.IGNORECASE)
-EVALUATED = ("teacher", "ema")  # of equal networks in one file, the one that papers evaluate
+# Of equal networks in one file, the one that papers evaluate; BYOL's is the online one, I-JEPA's the target encoder.
+EVALUATED = ("teacher", "ema", "online", "target_encoder")
 FILTERS = ("checkpoint_filter_fn", "_filter_fn", "_filter_torchvision_pretrained")  # names of it in timm's families
 BLOCK_IN_CHUNK = re.compile(r"^blocks\.\d+\.(\d+)\.")  # DINOv2 trained in chunks: blocks.<chunk>.<block>.…
+# What torch.compile, FSDP and activation checkpointing put into the names of all below the block that they wrap.
+WRAPPER = re.compile(r"\b(_orig_mod|_fsdp_wrapped_module|_checkpoint_wrapped_module)\.")
+BATCHES = ".num_batches_tracked"  # a counter that evaluation does not use
 OTHER_NETWORK = "name the timm model that was trained"
+LONGEST_HEADER = 100_000_000  # bytes of a safetensors header; its library allows no more
 
 State = dict[str, Tensor]
 
@@ -47,26 +52,30 @@ def parts(name: str) -> tuple[Path, str]:
 def check(path: Path) -> None:
     """Raise RadlibError unless `path` is a file."""
     if not os.path.isfile(path):
-        raise RadlibError(f"The weights {path} are not there; name a .safetensors, .pt or .pth file.")
+        what = "a folder" if os.path.isdir(path) else "not there"
+        raise RadlibError(f"The weights {path} are {what}; name a .safetensors, .pt or .pth file.")
 
 
 def load(path: Path, module: nn.Module, remedy: str = "") -> nn.Module:
     """`module`, a network that timm made, with the weights in `path` as float32.
 
-    A ``.safetensors`` file, or what ``torch.save`` wrote of tensors in dicts; no code in it is run. Of several copies
+    A safetensors file, or what ``torch.save`` wrote of tensors in dicts; no code in it is run. Of several copies
     of the network in one file, the teacher's or the averaged one is taken. Heads that `module` lacks are left out, and
     so is what pretraining added beside the network; a printed line names the latter. A square position embedding of
     another size sets the input size of `module`; it is not resampled here.
 
-    Raises RadlibError, with the `remedy` where one is given, for a file that cannot be read and for weights that do not
-    fit `module`.
+    Raises RadlibError, with the `remedy` where one is given, for a file that cannot be read, for weights that do not
+    fit `module` and for those that are not finite floating-point numbers.
     """
     check(path)
     held = _read(path, remedy)
+    finite = remedy or "save every parameter as finite floating-point numbers"
     remedy = remedy or OTHER_NETWORK
     wanted = module.state_dict()
     prefix, state = _fitting(held, module, wanted, f"{path} does not hold the weights of this network", remedy)
-    extra = [key for key in state if key not in wanted and not key.startswith(HEADS)]
+    if not any(key in wanted for key in state):
+        raise RadlibError(f"{path} holds none of the weights of this network (first '{next(iter(held))}'); {remedy}.")
+    extra = [key for key in state if key not in wanted and not key.startswith(HEADS) and not key.endswith(BATCHES)]
     strange = [key for key in extra if not PRETRAINING.fullmatch(key.split(".")[0])]
     missing = _missing(state, wanted)
     if missing or strange:
@@ -76,9 +85,15 @@ def load(path: Path, module: nn.Module, remedy: str = "") -> nn.Module:
         )
     wanted = module.state_dict()  # the position embedding may have another size now
     fitting = {key: value for key, value in state.items() if key in wanted}
+    for key, value in fitting.items():
+        fault = _unusable(value, number=wanted[key].is_floating_point())
+        if fault:
+            raise RadlibError(f"{path} holds no usable weights: '{key}' {fault}; {finite}.")
     misshaped = [key for key, value in fitting.items() if value.shape != wanted[key].shape]
     if misshaped:
         theirs, ours = (tuple(tensors[misshaped[0]].shape) for tensors in (fitting, wanted))
+        if len(misshaped) == 1 and len(ours) == 4 and (theirs[0], *theirs[2:]) == (ours[0], *ours[2:]):
+            remedy = f"it takes images of {theirs[1]} channel(s), while radlib's have {ours[1]}"
         raise RadlibError(
             f"{path} holds the weights of another network: {len(misshaped)} have another shape, the first "
             f"'{misshaped[0]}' with {theirs} instead of {ours}; {remedy}."
@@ -93,7 +108,16 @@ def load(path: Path, module: nn.Module, remedy: str = "") -> nn.Module:
 
 
 def _missing(state: State, wanted: State) -> list[str]:
-    return [key for key in wanted if key not in state and not key.endswith(".num_batches_tracked")]
+    return [key for key in wanted if key not in state and not key.endswith(BATCHES)]
+
+
+def _unusable(value: Tensor, number: bool) -> str:
+    """Why `value` cannot be copied into a network, where a `number` must be floating point and finite; or nothing."""
+    if value.is_meta or value.is_nested or value.layout != torch.strided:
+        return "is no dense tensor with values"
+    if number and not value.is_floating_point():
+        return f"is of type {value.dtype}".replace("torch.", "")
+    return "has values that are not finite" if number and not value.isfinite().all() else ""
 
 
 def _counted(keys: list[str], what: str) -> str:
@@ -142,7 +166,8 @@ def _prefixes(held: State, wanted: State) -> Iterator[str]:
                 found[".".join(components[:k]) + "."] += 1
     most = max(found.values(), default=0)
     equal = [prefix for prefix, count in found.items() if count == most]
-    yield from sorted(equal, key=lambda prefix: not any(word in prefix for word in EVALUATED))[:1]
+    ranks = {prefix: [word not in prefix for word in EVALUATED] for prefix in equal}
+    yield from sorted(equal, key=ranks.__getitem__)[:1]
     yield from sorted({key.split(".")[0] + "." for key in held if "." in key} & {"model.", "state_dict.", "teacher."})
 
 
@@ -213,12 +238,22 @@ def _read(path: Path, remedy: str) -> State:
     fault = f"{path} does not hold the weights of this network"
     ending = f"; {remedy}." if remedy else "."
     try:
-        if path.suffix.lower() == ".safetensors":
-            content: Any = load_file(path)
-        else:
-            _check_packed(path)
-            content = torch.load(path, map_location="cpu", weights_only=True)
-        held = {name: value.float() if value.is_floating_point() else value for name, value in _tensors(content, "")}
+        with path.open("rb") as file:  # names are not trusted, and torch.load goes by that of a path
+            head = file.read(24)
+            file.seek(0)
+            if head[8:9] == b"{" and int.from_bytes(head[:8], "little") <= LONGEST_HEADER:
+                content: Any = load_file(path)
+            elif head.startswith((b"PK", b"\x80")):  # a zip, as torch.save writes, or a pickle, as it once wrote
+                _check_packed(path)
+                content = torch.load(file, map_location="cpu", weights_only=True)
+            else:
+                ending = ending if remedy else "; download it again, with git lfs pull if it is a Git LFS pointer."
+                start = f"it starts with {ascii(head.decode('latin-1'))}" if head else "it is empty"
+                raise ValueError(f"{start}, unlike a file of torch.save or safetensors")
+        held = {
+            WRAPPER.sub("", name): value.float() if value.is_floating_point() else value
+            for name, value in _tensors(content, "")
+        }
     except pickle.UnpicklingError as error:  # its own words advise to let the file run code
         raise RadlibError(_refusal(path, str(error))) from error
     except Exception as error:  # torch raises whatever a damaged or foreign file leads it to
@@ -241,21 +276,22 @@ def _refusal(path: Path, said: str) -> str:
     """Why a pickle is not read; with objects beside its weights, how to save these alone."""
     held = re.search(r"GLOBAL ([\w.]+)", said)
     if held is None:
-        return f"{path} holds no weights that can be read without running code in it."
+        return f"{path} holds no weights that can be read without running code in it; torch.save a state_dict instead."
     alone = path.with_name(f"{path.stem}_weights.pth")
-    whole = "c if isinstance(c, dict) else c.state_dict()"
-    kept = "{k: v for k, v in c.items() if k in ('model', 'state_dict', 'teacher')}"
+    inside = "{str(k): f(v) for k, v in o.items()} if isinstance(o, dict) else o if torch.is_tensor(o) else None"
     return (
         f"{path} holds {held[1]} beside its weights, and reading it could run code in it; if you trust the file, save "
         f'its weights alone and name {alone.name} instead: python -c "import torch; '
-        f"c = torch.load('{path}', map_location='cpu', weights_only=False); c = {whole}; "
-        f"torch.save({kept} or c, '{alone}')\""
+        f"f = lambda o: f(o.state_dict()) if hasattr(o, 'state_dict') else {inside}; "
+        f"torch.save(f(torch.load('{path}', map_location='cpu', weights_only=False)), '{alone}')\""
     )
 
 
 def _check_packed(path: Path) -> None:
-    """Raise ValueError for a zip whose members are compressed: torch stores them as they are, a bomb does not."""
+    """Raise ValueError for TorchScript, and for a zip of compressed members: torch stores them, a bomb does not."""
     if zipfile.is_zipfile(path):
         with zipfile.ZipFile(path) as held:
+            if any(name.endswith("/constants.pkl") for name in held.namelist()):
+                raise ValueError("it is a TorchScript program; save the state_dict of its network with torch.save")
             if any(member.compress_type != zipfile.ZIP_STORED for member in held.infolist()):
                 raise ValueError("its members are compressed, which torch.save does not do")

@@ -50,7 +50,7 @@ def titles(used: Sequence[DataUsed]) -> list[str]:
     out = []
     for data in used:
         words, rivals = [data.title], {other.key for other in used if other.title == data.title}
-        for place, what in ((0, ""), (1, "images "), (2, "split "), (3, "labels ")):
+        for place, what in ((0, ""), (1, "images "), (2, "split "), (3, "labels or masks ")):
             if len({key[place] for key in rivals}) > 1:
                 words.append(what + (data.key[place][:8] if what else data.key[place]))
                 rivals = {key for key in rivals if key[place] == data.key[place]}

@@ -68,12 +68,13 @@ class DataUsed(Record):
         """Whether published Results on these data belong beside a run on `other`.
 
         They do if both are copies of one of the paper's datasets and these are the paper's own images, or if both are
-        the same images, patients, split and labels. The name of a dataset or folder alone is never enough.
+        the same images, patients, split and labels or masks; of Results without `truth_sha256`, whose labels or masks
+        cannot be compared, the names of the classes must agree. The name of a dataset or folder alone is never enough.
         """
         if self.origin == "paper" and self.dataset == other.dataset:
             return True
         truths = {self.truth_sha256, other.truth_sha256} - {None}
-        same = (self.fingerprint, self.split_sha256) == (other.fingerprint, other.split_sha256)
+        same = all(getattr(self, name) == getattr(other, name) for name in ("fingerprint", "split_sha256", "classes"))
         return same and len(truths) < 2
 
 

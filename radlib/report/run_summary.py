@@ -14,15 +14,14 @@ def in_words(paths: Sequence[Path]) -> str:
     The last line names their folders.
     """
     found = [result.read(path) for path in paths]
-    titles = labels.titles([each.data for each in found])
     lines: list[str] = []
     for metric in dict.fromkeys(each.metric for each in found):
-        mine = [k for k, each in enumerate(found) if each.metric == metric]
+        mine = [each for each in found if each.metric == metric]
         table: list[tuple[str, ...]] = [("dataset", "row", metric, "interval", "patients")]
-        for k, (row, note) in zip(mine, leaderboard.described([found[k] for k in mine]), strict=True):
-            each = found[k]
+        titles = labels.titles([each.data for each in mine])
+        for title, each, (row, note) in zip(titles, mine, leaderboard.described(mine), strict=True):
             interval = f"[{each.interval.low:.3f}, {each.interval.high:.3f}]"
-            table.append((titles[k], f"{row}, {note}", f"{each.value:.3f}", interval, f"{each.n_patients:,}"))
+            table.append((title, f"{row}, {note}", f"{each.value:.3f}", interval, f"{each.n_patients:,}"))
         lines += _aligned(table)
     folders = ", ".join(dict.fromkeys(_shown(path.parent) for path in paths))
     return "\n".join([*lines, f"results: {folders}"])

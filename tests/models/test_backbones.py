@@ -256,7 +256,7 @@ def test_weights_of_another_network_are_refused_in_one_sentence(tmp_path: Path) 
     ):
         backbones.load(f"file:{path}=resnet18", image_size=64)
     path.write_bytes(b"no checkpoint")
-    with pytest.raises(RadlibError, match="holds no weights that can be read without running code"):
+    with pytest.raises(RadlibError, match="it starts with 'no checkpoint', unlike a file of torch.save or safetensors"):
         backbones.load(f"file:{path}=resnet18", image_size=64)
     with pytest.raises(RadlibError, match="are not there; name a .safetensors, .pt or .pth file"):
         backbones.fetch_weights("file:elsewhere.pt=resnet18")

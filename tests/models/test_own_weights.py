@@ -2,6 +2,7 @@
 
 import argparse
 import pickle
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -87,6 +88,12 @@ def test_a_position_embedding_without_the_class_token_leaves_that_token_as_it_is
     torch.testing.assert_close(_answer(loaded), expected)
 
 
+def _inside(state: dict[str, Tensor], wrapper: str) -> dict[str, Tensor]:
+    """Names as those of a network whose blocks were wrapped one by one, and then the whole."""
+    return {f"{wrapper}." + re.sub(r"^(\w+\.\w+\.)(?=\w+\.)", rf"\1{wrapper}.", key): value
+            for key, value in state.items()}  # fmt: skip
+
+
 WRAPPERS = {
     "bare": lambda state: state,
     "module.": lambda state: {f"module.{key}": value for key, value in state.items()},
@@ -98,6 +105,13 @@ WRAPPERS = {
     "student last": lambda state: {"student": {key: value + 1 for key, value in state.items()}, "teacher": state},
     "student alone": lambda state: {"student": {f"module.{key}": value for key, value in state.items()}},
     "averaged": lambda state: {"model": {key: value + 1 for key, value in state.items()}, "model_ema": state},
+    "compiled inside": lambda state: _inside(state, "_orig_mod"),
+    "FSDP": lambda state: _inside(state, "_fsdp_wrapped_module"),
+    "activation checkpointing": lambda state: {"model": _inside(state, "_checkpoint_wrapped_module")},
+    "I-JEPA": lambda state: {"encoder": {f"module.{key}": value + 1 for key, value in state.items()},
+                             "target_encoder": {f"module.{key}": value for key, value in state.items()}},
+    "BYOL": lambda state: ({f"target_encoder.{key}": value + 1 for key, value in state.items()}
+                           | {f"online_encoder.{key}": value for key, value in state.items()}),
     "an optimizer": lambda state: {"net": state, "optimizer": {"state": {0: {"exp_avg": torch.ones(3)}}, "lr": 0.1}},
     "half precision": lambda state: {key: value.half() if value.is_floating_point() else value
                                      for key, value in state.items()},
@@ -114,6 +128,16 @@ def test_weights_are_found_in_every_wrapper(tmp_path, name, wrapper):
     other = timm.create_model(name, num_classes=0, **(TINY if name.startswith("vit") else {}))
     loaded = own_weights.load(path, other).state_dict()
     assert all(torch.equal(value, loaded[key]) for key, value in trained.state_dict().items())
+
+
+def test_the_old_names_of_densenet_are_converted_with_counters_beside_them(tmp_path, capsys):
+    trained = _network("densenet121").state_dict()
+    old = {re.sub(r"(denselayer\d+\.(?:norm|conv))([12])\.", r"\1.\2.", key): value
+           for key, value in trained.items()}  # fmt: skip
+    path = _saved(tmp_path / "x.pth", {"state_dict": {f"module.{key}": value for key, value in old.items()}})
+    loaded = own_weights.load(path, timm.create_model("densenet121", num_classes=0)).state_dict()
+    assert all(torch.equal(value, loaded[key]) for key, value in trained.items() if "num_batches" not in key)
+    assert capsys.readouterr().out == ""
 
 
 @pytest.mark.parametrize(("name", "made"), [("densenet121", densenet121), ("vgg11", vgg11)])
@@ -145,6 +169,76 @@ def test_a_network_trained_at_another_size_is_used_at_it_and_resampled_as_publis
     assert same.weights_sha256 == smaller.weights_sha256
 
 
+@pytest.mark.parametrize("many", [True, False], ids=["all", "one"])
+@pytest.mark.parametrize(
+    ("change", "sentence"),
+    [
+        (lambda value: (value * 100).to(torch.int8), "is of type int8"),
+        (lambda value: value.to(torch.complex64), "is of type complex64"),
+        (lambda value: value * float("nan"), "has values that are not finite"),
+        (lambda value: value + float("inf"), "has values that are not finite"),
+        (lambda value: value.double() + 1e300, "has values that are not finite"),
+        (lambda value: value.to_sparse(), "is no dense tensor with values"),
+        (lambda value: value.to("meta"), "is no dense tensor with values"),
+    ],
+    ids=["int8", "complex", "NaN", "infinite", "beyond float32", "sparse", "meta"],
+)
+def test_weights_that_no_network_computes_with_are_one_sentence(tmp_path, change, sentence, many):
+    state = _network(DINOV2[0]).state_dict()
+    last = [key for key, value in state.items() if value.is_floating_point()][-1]
+    state = {key: change(value) if (many and value.is_floating_point()) or key == last else value
+             for key, value in state.items()}  # fmt: skip
+    path = _saved(tmp_path / "x.pth", state)
+    with pytest.raises(
+        RadlibError, match=rf"x\.pth holds no usable weights: '[\w.]+' {sentence}; save every"
+    ) as refused:
+        own_weights.load(path, _network(DINOV2[0]))
+    assert "\n" not in str(refused.value)
+
+
+def test_files_are_read_by_what_they_hold_not_by_their_names(tmp_path):
+    trained = _network("resnet18")
+    for path, save in ((tmp_path / "x.pth", save_file), (tmp_path / "x.safetensors", torch.save)):
+        save(trained.state_dict(), path)
+        loaded = own_weights.load(path, timm.create_model("resnet18", num_classes=0))
+        assert torch.equal(loaded.conv1.weight, trained.conv1.weight)
+        path.write_bytes(path.read_bytes()[:-1000])
+        with pytest.raises(RadlibError, match=r"does not hold the weights of this network \(\w+"):
+            own_weights.load(path, trained)
+
+
+@pytest.mark.parametrize("name", ["x.pth", "x.safetensors"])
+@pytest.mark.parametrize(
+    ("content", "start"),
+    [
+        ("", r"\(it is empty,"),
+        ("version https://git-lfs.github.com/spec/v1\noid sha256:ab\nsize 3\n", "'version https://git-lfs"),
+        ("<!DOCTYPE html><html>", "'<!DOCTYPE html><html>'"),
+    ],
+)
+def test_files_that_are_no_checkpoints_are_called_so(tmp_path, name, content, start):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RadlibError, match=rf"{start}.* unlike a file of .*download it again, with git lfs pull"):
+        own_weights.load(tmp_path / name, _network("resnet18"))
+
+
+def test_torchscript_is_called_so(tmp_path):
+    torch.jit.script(torch.nn.Linear(2, 2)).save(tmp_path / "x.pt")
+    with pytest.raises(RadlibError, match="it is a TorchScript program; save the state_dict of its network"):
+        own_weights.load(tmp_path / "x.pt", _network("resnet18"))
+
+
+def test_a_file_of_an_optimizer_alone_is_not_called_another_network(tmp_path):
+    path = _saved(tmp_path / "x.pth", {"state": {0: {"exp_avg": torch.zeros(3)}}, "param_groups": [{"lr": 0.1}]})
+    with pytest.raises(RadlibError, match=r"x\.pth holds none of the weights of this .*first 'state\.0\.exp_avg'"):
+        own_weights.load(path, _network("resnet18"))
+
+
+def test_a_folder_of_weights_is_called_so(tmp_path):
+    with pytest.raises(RadlibError, match="are a folder; name a .safetensors, .pt or .pth file"):
+        own_weights.check(tmp_path)
+
+
 def test_heads_of_any_size_are_left_out(tmp_path, capsys):
     trained = timm.create_model("resnet18", num_classes=7)
     loaded = own_weights.load(_saved(tmp_path / "x.pth", trained.state_dict()), _network("resnet18"))
@@ -162,10 +256,21 @@ def test_what_pretraining_added_is_left_out_and_named(tmp_path, capsys):
     )
 
 
-def test_whole_trainers_are_refused_with_a_command_that_saves_their_weights(tmp_path):
-    trained = _network("resnet18")
-    path = _saved(tmp_path / "x.pth", {"model": trained.state_dict(), "args": argparse.Namespace(lr=1)})
-    with pytest.raises(RadlibError, match=r"x\.pth holds argparse\.Namespace beside its weights") as refused:
+ARGS = {"args": argparse.Namespace(lr=1)}
+TRAINERS = {
+    "other key": lambda trained, other: {"net": trained.state_dict()} | ARGS,
+    "bare": lambda trained, other: trained.state_dict() | ARGS,
+    "module": lambda trained, other: trained,
+    "averaged": lambda trained, other: {"model": other.state_dict(), "model_ema": trained.state_dict()} | ARGS,
+    "module in a dict": lambda trained, other: {"net": trained, "optimizer": torch.optim.Adam(trained.parameters())},
+}
+
+
+@pytest.mark.parametrize("trainer", TRAINERS)
+def test_whole_trainers_are_refused_with_a_command_that_saves_their_weights(tmp_path, trainer):
+    trained, other = _network("resnet18"), timm.create_model("resnet18", num_classes=0)
+    path = _saved(tmp_path / "x.pth", TRAINERS[trainer](trained, other))
+    with pytest.raises(RadlibError, match=r"x\.pth holds [\w.]+ beside its weights") as refused:
         own_weights.load(path, _network("resnet18"))
     assert "\n" not in str(refused.value)
     command = str(refused.value).split('python -c "')[1].removesuffix('"')
@@ -208,6 +313,8 @@ def _half_of_the_blocks(state):
          r"2 have another shape, the first 'cls_token' with \(1, 1, 12\) instead"),
         (lambda state: state | {"patch_embed.proj.weight": torch.ones(24, 3, 16, 16)}, "its patches are 16 px wide"),
         (lambda state: state | {"pos_embed": torch.ones(1, 300, 24)}, "300 tokens is not that of square images"),
+        (lambda state: state | {"patch_embed.proj.weight": torch.ones(24, 1, 14, 14)},
+         r"instead of \(24, 3, 14, 14\); it takes images of 1 channel.s., while radlib's have 3"),
         (lambda state: {}, "it holds no tensors under names"),
     ],
 )  # fmt: skip

@@ -152,6 +152,9 @@ def test_published_numbers_stand_beside_the_same_images_under_any_name(table):
         (same,) = result.datasets([own(each, title="renamed") for each in published if each.data.key == data.key])
         assert [other for other in result.datasets(published) if other.is_comparable(same)] == [data]
         assert not data.is_comparable(same.model_copy(update={"split_sha256": "f" * 64}))
+        for classes in (("effusion", "none"), data.classes[::-1], data.classes[1:]):
+            relabelled = same.model_copy(update={"classes": classes, "truth_sha256": "1" * 64})
+            assert classes == data.classes or not data.is_comparable(relabelled)
         labels = data.model_copy(update={"truth_sha256": "1" * 64})
         assert not labels.is_comparable(same.model_copy(update={"truth_sha256": "2" * 64}))
 

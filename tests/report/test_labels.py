@@ -80,6 +80,16 @@ def test_the_summary_has_a_line_a_result_and_says_where_they_are(make, tmp_path,
     result.write(rows[0], {}, tmp_path / "kept here")  # nobody asks for it: no list is kept
 
 
+def test_labels_and_masks_of_one_folder_are_not_two_versions_of_it(make, tmp_path):
+    rows = [other(make(metric=metric), dataset="manifest", title="ward", origin="own", truth_sha256=digest * 64)
+            for metric, digest in (("macro AUROC", "1"), ("mean of Dice and Jaccard", "2"))]  # fmt: skip
+    said = run_summary.in_words([result.write(each, {}, tmp_path) for each in rows]).splitlines()
+    assert [line.split("  ")[0] for line in said[1::2]] == ["ward", "ward"]
+    assert labels.titles([each.data for each in rows]) == [
+        "ward, labels or masks 11111111", "ward, labels or masks 22222222"
+    ]  # fmt: skip
+
+
 def test_a_list_that_is_gone_costs_no_result(make, tmp_path, monkeypatch):
     monkeypatch.setenv(journal.VARIABLE, str(tmp_path / "gone" / "written"))
     assert result.read(result.write(make(), {}, tmp_path)).value == 0.8

@@ -1,5 +1,6 @@
 """What the site adds: buttons only where they lead somewhere, words and a picture for links, no weight for nothing."""
 
+from pathlib import Path
 from types import SimpleNamespace
 
 import nbformat
@@ -7,7 +8,9 @@ import pytest
 from docutils.frontend import get_default_settings
 from docutils.parsers.rst import Parser
 from docutils.utils import new_document
+from jupyter_book.config import get_final_config
 from sphinx.application import Sphinx
+from sphinx.project import Project
 
 from radlib.report import site
 
@@ -30,6 +33,16 @@ def test_with_an_address_all_buttons_appear_and_colab_only_for_github():
     options = configured("https://github.com/someone/radlib")
     assert options["launch_buttons"] == LAUNCH and options["use_edit_page_button"] is True
     assert "colab_url" not in configured("https://gitlab.com/someone/radlib")["launch_buttons"]
+
+
+def test_markdown_in_hidden_folders_is_no_page(tmp_path):
+    for name in ("a.md", ".venv/lib/templates/card.md", ".venv-scale/b.md", ".pytest_cache/README.md"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    config, _ = get_final_config(
+        user_yaml=Path(__file__).parents[2] / "_config.yml", cli_config={"latex_individualpages": False}
+    )
+    assert Project(tmp_path, {".md": "markdown"}).discover(config["exclude_patterns"]) == {"a"}
 
 
 def page(text):
