@@ -128,7 +128,8 @@ VOLUME_FAULTS: dict[str, tuple[Callable[[Path], object], str]] = {
         r"shape \(6, 5, 4, 2\); a vol",
     ),
     "of two axes": (
-        lambda path: anew(path, lambda new: volume(new, np.zeros((6, 5), np.int16))), r"shape \(6, 5\); a vol",
+        lambda path: anew(path, lambda new: volume(new, np.zeros((6, 5), np.int16))),
+        "a single 2-D picture of 6 x 5 pixels; save",
     ),
     "of colours": (
         lambda path: anew(path, lambda new: volume(new, np.zeros((6, 5, 4), np.complex64))), "holds complex64; convert",
