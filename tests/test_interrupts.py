@@ -44,10 +44,13 @@ def start(own_cache, clinic, monkeypatch):
     running = []
 
     def command(*words):
+        # A shell that started this run in the background has Ctrl-C ignored, and radlib would keep to that.
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
         with open("run.err", "w") as err, open("run.out", "w") as out:
             process = subprocess.Popen(
                 [sys.executable, "-m", "radlib.cli", *words], stdout=out, stderr=err, start_new_session=True
             )
+        signal.signal(signal.SIGINT, before)
         running.append(process)
         return process
 
