@@ -17,6 +17,17 @@ settings.load_profile("radlib")
 
 REPOSITORY = Path(__file__).resolve().parent.parent
 
+# Files whose tests take minutes begin first, so that no worker is alone with one at the end.
+LONGEST = (
+    *("test_workflow.py", "test_notebooks.py", "test_run.py", "test_benchmarks.py", "test_kills.py", "test_cli.py"),
+    *("test_chest_cohorts.py", "test_interrupts.py", "test_real_releases.py", "test_brain_tumor.py", "test_locale.py"),
+)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Order the tests by file, the longest first."""
+    items.sort(key=lambda item: LONGEST.index(item.path.name) if item.path.name in LONGEST else len(LONGEST))
+
 
 @pytest.fixture(scope="session")
 def real_images() -> Path:

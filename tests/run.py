@@ -30,7 +30,7 @@ LAST = 20  # seconds that pytest has to report after its workers or its browser 
 STILL = float(os.environ.get("RADLIB_TEST_STILL", 95))
 GRACE = float(os.environ.get("RADLIB_TEST_GRACE", 15))
 PARTS = (
-    ("-m", "not browser", "-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"),
+    ("-m", "not browser", "-n", "2", "--dist", "loadfile", "--no-loadscope-reorder", "--max-worker-restart", "0"),
     ("-m", "browser", "-n", "0"),
 )
 EVENTS = "RADLIB_TEST_EVENTS"
