@@ -48,7 +48,7 @@ def derived(
         masks = _masks(arrays, classes, scans, _interval(cases.mean(axis=1), resamples))
         return fields | {"per_class": _by_class((pooled.dice + pooled.jaccard) / 2, classes), "masks": masks}
     by_draw = [per_class_auroc(arrays["labels"], one, classes) for one in _scores(arrays)]
-    areas = _mean(np.array([list(of_class.values()) for of_class in by_draw]))
+    areas = overlap.class_mean(np.array([list(of_class.values()) for of_class in by_draw]).T)
     return fields | {"per_class": _by_class(areas, list(by_draw[0]))}
 
 
@@ -89,7 +89,7 @@ def _masks(arrays: Arrays, classes: Sequence[str], scans: Sequence[str], interva
     missed: dict[str, int] = {}
     if "hd95_mm" in arrays:
         distances = arrays["hd95_mm"]  # (M, K), infinite where only one of truth and prediction has the class
-        hd95 = _by_class(_mean(np.where(np.isfinite(distances), distances, np.nan)), classes)
+        hd95 = _by_class(overlap.class_mean(np.where(np.isfinite(distances), distances, np.nan).T), classes)
         missed = {str(name): int(n) for name, n in zip(classes, np.isinf(distances).sum(axis=0), strict=True)}
     return Masks(
         dice=_by_class(pooled.dice, classes),
@@ -100,8 +100,8 @@ def _masks(arrays: Arrays, classes: Sequence[str], scans: Sequence[str], interva
         case_interval=interval,
         cases=by_draw[0].scored,
         cases_empty=by_draw[0].empty,
-        case_dice_per_class=_by_class(_mean(by_case.reshape(-1, len(classes))), classes),
-        by_scan={name: _by_class(_mean(by_case[:, k]), classes) for k, name in enumerate(scans)},
+        case_dice_per_class=_by_class(overlap.class_mean(by_case.reshape(-1, len(classes)).T), classes),
+        by_scan={name: _by_class(overlap.class_mean(by_case[:, k].T), classes) for k, name in enumerate(scans)},
         hd95_mm=hd95,
         hd95_missed=missed,
     )
@@ -109,13 +109,6 @@ def _masks(arrays: Arrays, classes: Sequence[str], scans: Sequence[str], interva
 
 def _interval(drawn: NDArray[np.float64], resamples: int, **fields: Any) -> Interval:
     return Interval(**asdict(inference.percentiles(drawn, resamples)), **fields)
-
-
-def _mean(values: NDArray) -> NDArray[np.float64]:
-    """`(M, K)` -> `(K,)` mean over what is not NaN; NaN where nothing is."""
-    known = np.isfinite(values)
-    sums = np.where(known, values, 0).sum(axis=0)
-    return np.divide(sums, known.sum(axis=0), out=np.full(values.shape[1], np.nan), where=known.any(axis=0))
 
 
 def _by_class(values: NDArray[np.float64], classes: Sequence[str]) -> dict[str, float | None]:
